@@ -1,0 +1,220 @@
+"""The command `fgclep`: flags in, exit codes out.
+
+Exit codes: 0 done, 2 bad input (one line says what was given and what to
+do), 75 interrupted but resumable by the same command, 1 anything else.
+"""
+
+import argparse
+import os
+import sys
+
+from fgclep_jax import config as config_lib
+from fgclep_jax.errors import InputError
+
+RESUMABLE = 75
+
+
+class Parser(argparse.ArgumentParser):
+  """Says what is wrong in one line."""
+
+  def error(self, message):
+    raise InputError(f"{message}: see `{self.prog} --help`")
+
+
+def main(argv=None):
+  """Runs a command and ends the process with its exit code."""
+  try:
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+  except InputError as error:
+    print(f"fgclep: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def run(argv):
+  """Runs a command; returns the exit code, raises InputError."""
+  parser = _parser()
+  known, rest = parser.parse_known_args(argv)
+  if known.command == "train":
+    known.changes = _changes(rest)
+  elif rest:
+    raise InputError(
+      f"unknown argument {rest[0]}: see `fgclep {known.command} --help`"
+    )
+  _environment()
+  return known.run(known) or 0
+
+
+def _parser():
+  parser = Parser(
+    prog="fgclep",
+    description="Fine-grained ECG-text contrastive learning.",
+    allow_abbrev=False,
+  )
+  commands = parser.add_subparsers(
+    dest="command", required=True, metavar="COMMAND"
+  )
+
+  def add(name, function, text, **options):
+    command = commands.add_parser(
+      name,
+      help=text,
+      description=text,
+      allow_abbrev=False,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      **options,
+    )
+    command.set_defaults(run=function)
+    return command
+
+  command = add(
+    "train", _train, "Train, or go on with a run.", epilog=_fields()
+  )
+  command.add_argument(
+    "--config", required=True, help="configs/X.py or configs/X.py:argument"
+  )
+  command.add_argument("--workdir", required=True, help="folder of the run")
+  command.add_argument(
+    "--data-dir", required=True, help="folder of built datasets"
+  )
+
+  command = add("evaluate", _evaluate, "Evaluate a checkpoint.")
+  _add_evaluation(command)
+
+  command = add("embed", _embed, "Write the embeddings of a split.")
+  _add_data(command)
+  command.add_argument("--out", required=True, help="embeddings.npz")
+
+  command = add(
+    "demo", _demo, "The whole method on the simulated cohort, on a CPU."
+  )
+  command.add_argument("--workdir", required=True)
+  return parser
+
+
+def _add_data(command):
+  command.add_argument("--workdir", required=True, help="of `fgclep train`")
+  command.add_argument("--step", type=int, help="checkpoint; default newest")
+  command.add_argument("--dataset", required=True)
+  command.add_argument("--dataset-config", default="original")
+  command.add_argument("--data-dir", required=True)
+  command.add_argument("--split", default="test")
+
+
+def _add_evaluation(command):
+  _add_data(command)
+  command.add_argument(
+    "--task",
+    default="all",
+    help="super, sub, form, rhythm, simulated, all, or several with commas",
+  )
+  command.add_argument("--out", required=True, help="folder of the results")
+  command.add_argument(
+    "--probe",
+    default="",
+    help="linear probe on these shares of the train split, e.g. 0.1,1.0",
+  )
+  command.add_argument("--prompts", help="JSON file {class: prompt or list}")
+  command.add_argument(
+    "--bootstrap", type=int, default=1000, help="resamples of the intervals"
+  )
+  command.add_argument(
+    "--no-baselines",
+    action="store_true",
+    help="leave out the untrained encoder and the simple features",
+  )
+
+
+def _fields():
+  lines = ["config fields, each a flag such as --optim.learning-rate 3e-4:"]
+  for name, value in config_lib.flatten(config_lib.TrainConfig()).items():
+    lines.append(f"  --{name.replace('_', '-')} (default {value!r})")
+  return "\n".join(lines)
+
+
+def _changes(rest):
+  """['--a.b', '1', '--c=2'] -> {'a.b': '1', 'c': '2'}."""
+  changes, words = {}, list(rest)
+  while words:
+    word = words.pop(0)
+    if not word.startswith("--"):
+      raise InputError(f"unexpected {word!r}: fields are --name value")
+    name, equals, value = word[2:].partition("=")
+    if not equals:
+      if not words:
+        raise InputError(f"--{name} has no value: give --{name} VALUE")
+      value = words.pop(0)
+    changes[name] = value
+  return changes
+
+
+def _environment():
+  """Settings of the process, before any device is used."""
+  # TensorFlow's own messages, where a builder imports it.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  count = os.environ.get("FGCLEP_CPU_DEVICES")
+  if count:
+    import jax
+
+    if not count.isdigit() or count == "0":
+      raise InputError(f"FGCLEP_CPU_DEVICES={count!r}: give a count above 0")
+    jax.config.update("jax_num_cpu_devices", int(count))
+
+
+def _train(arguments):
+  config = config_lib.load(arguments.config)
+  config = config_lib.override(config, arguments.changes)
+  from fgclep_jax.training import loop
+
+  try:
+    found = loop.train(config, arguments.workdir, arguments.data_dir)
+  except loop.Interrupted as stopped:
+    print(f"fgclep: {stopped}", file=sys.stderr)
+    return RESUMABLE
+  for name, value in found.items():
+    print(f"{name}: {value}")
+  print(f"checkpoints and metrics in {arguments.workdir}")
+  return 0
+
+
+def _evaluate(arguments):
+  from fgclep_jax.evaluation import program
+
+  program.evaluate(
+    arguments.workdir,
+    arguments.data_dir,
+    arguments.dataset,
+    arguments.out,
+    dataset_config=arguments.dataset_config,
+    split=arguments.split,
+    tasks=tuple(arguments.task.split(",")),
+    probe=program.shares(arguments.probe),
+    prompts=arguments.prompts,
+    resamples=arguments.bootstrap,
+    plain=not arguments.no_baselines,
+    step=arguments.step,
+  )
+
+
+def _embed(arguments):
+  from fgclep_jax.evaluation import program
+
+  count = program.embed(
+    arguments.workdir,
+    arguments.data_dir,
+    arguments.dataset,
+    arguments.dataset_config,
+    arguments.split,
+    arguments.out,
+    arguments.step,
+  )
+  print(f"{count} records embedded: {arguments.out}")
+
+
+def _demo(arguments):
+  from fgclep_jax import demo
+
+  demo.run(arguments.workdir)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,318 @@
+"""Configurations: frozen dataclasses, read from files, flags and JSON.
+
+A file in `configs/` holds `get_config(arg="") -> TrainConfig`. Fields are
+changed on the command line by dotted names: `--optim.learning-rate 3e-4`.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import json
+import pathlib
+import types
+import typing
+
+from fgclep_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """Which records are read, and how a batch is made of them."""
+
+  dataset: str = "simulated_ecg"
+  config: str = "original"
+  train_split: str = "train"
+  # A split's name, or "inner": a patient-disjoint part of the train split.
+  validation: str = "validation"
+  inner_fraction: float = 0.15
+  rate: int = 500  # Hz, after resampling
+  seconds: float = 10.0
+  batch_size: int = 256
+  # Statements of a record that enter a batch: 0 takes all of them, n draws n.
+  statements_per_record: int = 0
+  # "statements": each one is a text; "report": all of a record joined.
+  text: str = "statements"
+  cache_gib: float = 8.0  # host memory for signals read before
+  threads: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+  """Random changes of the training signals, made on the device."""
+
+  shift_seconds: float = 0.0  # circular shift, uniform in +- this
+  scale: float = 0.0  # log-normal gain, standard deviation
+  noise_mv: float = 0.0  # white noise, standard deviation, mV
+  wander_mv: float = 0.0  # slow sine baseline, standard deviation, mV
+  lead_dropout: float = 0.0  # probability that a lead is set to zero
+  mask_seconds: float = 0.0  # one span of this length set to zero
+
+
+@dataclasses.dataclass(frozen=True)
+class EcgConfig:
+  """The ECG encoder: `st_vit` or `resnet`."""
+
+  name: str = "st_vit"
+  width: int = 192
+  depth: int = 12
+  heads: int = 3
+  mlp: int = 768
+  patch_seconds: float = 1.0  # st_vit: one lead times this
+  stages: tuple[int, ...] = (2, 2, 2, 2)  # resnet: blocks a stage
+  kernel: int = 3  # resnet: kernel of a block
+  # Tokens -> one vector: "mean", or "mean_max" (both, side by side).
+  pool: str = "mean"
+  dropout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+  """The text encoder: a BERT."""
+
+  width: int = 256
+  depth: int = 4
+  heads: int = 4
+  mlp: int = 1024
+  max_tokens: int = 64
+  # A `vocab.txt`, or "" for a WordPiece vocabulary trained on the reports.
+  vocabulary: str = ""
+  vocabulary_size: int = 4096
+  # "first": BERT's pooler; "mean": over the word pieces, which learns from
+  # few texts.
+  pool: str = "first"
+  dropout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+  """Two towers and their alignment."""
+
+  ecg: EcgConfig = EcgConfig()
+  text: TextConfig = TextConfig()
+  embedding: int = 256
+  alignment: str = "pooled"
+  compute: str = "bfloat16"  # parameters stay float32
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+  """Soft sigmoid loss over pairs x distinct statements."""
+
+  similarity: str = "projected"  # or "frozen"
+  rule: str = "pair"  # or "report", "hard"
+  scale: float = 10.0  # start of exp(log_scale)
+  bias: float | None = None  # start of the bias; None leaves it out
+  exchange: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+  """AdamW with linear warm-up and cosine decay to zero."""
+
+  epochs: float = 10.0
+  steps: int = 0  # when above 0 it replaces `epochs`
+  learning_rate: float = 2e-5
+  weight_decay: float = 1e-4
+  b1: float = 0.9
+  b2: float = 0.999
+  warmup: float = 0.1  # share of all steps
+  clip_norm: float = 1.0  # 0 leaves gradients as they are
+  # Regular expressions on parameter names, the first that matches decides.
+  freeze: tuple[str, ...] = ()
+  rates: tuple[tuple[str, float], ...] = ()  # (expression, factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+  """Devices as data x fsdp; -1 takes all that are left."""
+
+  data: int = -1
+  fsdp: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """Everything that decides a training run."""
+
+  seed: int = 0
+  data: DataConfig = DataConfig()
+  augment: AugmentConfig = AugmentConfig()
+  model: ModelConfig = ModelConfig()
+  loss: LossConfig = LossConfig()
+  optim: OptimConfig = OptimConfig()
+  mesh: MeshConfig = MeshConfig()
+  init_from: str = ""  # a workdir whose parameters are the start
+  save_every: int = 500  # steps
+  keep: int = 3  # newest checkpoints that stay
+  validate_every: int = 0  # steps; 0 only at the end
+  log_every: int = 10
+
+
+# Fields that may differ when a run is continued: they change what is
+# written and when, not what is learned.
+RESUMABLE = frozenset(
+  {
+    "save_every",
+    "keep",
+    "validate_every",
+    "log_every",
+    "mesh.data",
+    "mesh.fsdp",
+    "loss.exchange",
+    "data.cache_gib",
+    "data.threads",
+  }
+)
+
+CHOICES = {
+  "data.text": ("statements", "report"),
+  "model.ecg.name": ("st_vit", "resnet"),
+  "model.ecg.pool": ("mean", "mean_max"),
+  "model.text.pool": ("first", "mean"),
+  "model.alignment": ("pooled",),
+  "model.compute": ("bfloat16", "float32"),
+  "loss.similarity": ("projected", "frozen"),
+  "loss.rule": ("pair", "report", "hard"),
+  "loss.exchange": ("auto", "gather"),
+}
+
+
+def to_dict(config):
+  """Returns nested plain dicts and lists, ready for JSON."""
+  return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(values, cls=TrainConfig, prefix=""):
+  """Builds a config from nested dicts; unknown names are refused."""
+  hints = typing.get_type_hints(cls)
+  for name in values:
+    if name not in hints:
+      raise InputError(_unknown(prefix + name, cls, prefix))
+  fields = {}
+  for name, value in values.items():
+    hint = hints[name]
+    if dataclasses.is_dataclass(hint):
+      fields[name] = from_dict(value, hint, f"{prefix}{name}.")
+    else:
+      fields[name] = _convert(value, hint, prefix + name)
+  return cls(**fields)
+
+
+def flatten(config, prefix=""):
+  """Returns {dotted name: value} of all leaves, in declared order."""
+  leaves = {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      leaves |= flatten(value, f"{prefix}{field.name}.")
+    else:
+      leaves[prefix + field.name] = value
+  return leaves
+
+
+def override(config, changes):
+  """Returns a config with `{"optim.learning-rate": "3e-4", ...}` applied."""
+  for dotted, text in changes.items():
+    config = _replace(config, dotted.replace("-", "_").split("."), text, "")
+  return check(config)
+
+
+def check(config):
+  """Raises InputError when a field holds a value outside its choices."""
+  leaves = flatten(config)
+  for name, choices in CHOICES.items():
+    if leaves[name] not in choices:
+      near = difflib.get_close_matches(str(leaves[name]), choices, 1)
+      hint = f" (did you mean {near[0]}?)" if near else ""
+      raise InputError(
+        f"{name}={leaves[name]!r}: choose one of {', '.join(choices)}{hint}"
+      )
+  for name in ("data.batch_size", "data.rate", "data.seconds", "save_every"):
+    if leaves[name] <= 0:
+      raise InputError(f"{name}={leaves[name]}: give a number above 0")
+  return config
+
+
+def load(path):
+  """Reads `configs/name.py` or `configs/name.py:argument`."""
+  file, _, argument = str(path).partition(":")
+  file = pathlib.Path(file)
+  if not file.is_file():
+    raise InputError(f"no config file {file}: give a file of configs/")
+  spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+  if spec is None:
+    raise InputError(f"{file} is not a Python file: give one of configs/")
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+  except (SyntaxError, ImportError, TypeError, NameError) as error:
+    raise InputError(f"config {file} cannot be read: {error}") from error
+  if not hasattr(module, "get_config"):
+    raise InputError(f"config {file} has no function get_config(arg='')")
+  return check(module.get_config(argument))
+
+
+def difference(old, new):
+  """Returns lines `name: old -> new` for leaves that forbid resuming."""
+  old, new = flatten(old), flatten(new)
+  return [
+    f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
+    for name in new
+    if name not in RESUMABLE and old.get(name) != new[name]
+  ]
+
+
+def _replace(config, names, text, prefix):
+  name, *rest = names
+  hints = typing.get_type_hints(type(config))
+  if name not in hints or dataclasses.is_dataclass(hints[name]) != bool(rest):
+    raise InputError(_unknown(prefix + ".".join(names), TrainConfig, ""))
+  if rest:
+    value = _replace(getattr(config, name), rest, text, f"{prefix}{name}.")
+  else:
+    value = _convert(text, hints[name], prefix + name)
+  return dataclasses.replace(config, **{name: value})
+
+
+def _unknown(name, cls, prefix):
+  known = [prefix + leaf for leaf in flatten(cls())]
+  near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+  if not near:  # a right last name in the wrong place is the common slip
+    last = name.rpartition(".")[2]
+    near = [leaf for leaf in known if leaf.rpartition(".")[2] == last][:1]
+  hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+  return f"unknown config field {name}: {hint}"
+
+
+def _convert(value, hint, name):
+  """Turns JSON values or command-line text into the declared type."""
+  if isinstance(hint, types.UnionType):  # X | None
+    if value is None or value in ("none", "None", "null"):
+      return None
+    hint = next(arg for arg in hint.__args__ if arg is not type(None))
+  try:
+    if hint is str and isinstance(value, str):
+      return value
+    if isinstance(value, str):
+      value = json.loads(value.lower() if hint is bool else value)
+    if hint is bool and isinstance(value, bool):
+      return value
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+      return value
+    if (
+      hint is float
+      and isinstance(value, (int, float))
+      and not isinstance(value, bool)
+    ):
+      return float(value)
+    if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+      inner = typing.get_args(hint)
+      if inner[-1] is Ellipsis:
+        return tuple(_convert(item, inner[0], name) for item in value)
+      if len(inner) == len(value):
+        pairs = zip(value, inner, strict=True)
+        return tuple(_convert(item, kind, name) for item, kind in pairs)
+  except json.JSONDecodeError:
+    pass
+  kind = getattr(hint, "__name__", str(hint))
+  raise InputError(f"{name}={value!r}: give a value of type {kind}")

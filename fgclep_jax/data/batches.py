@@ -1,0 +1,186 @@
+"""Batches of pairs: global batch k is a pure function of (seed, k).
+
+The records of an endless stream of epochs, each epoch a permutation of its
+own, are cut into batches; nothing is dropped at the end of an epoch.
+"""
+
+import dataclasses
+import functools
+
+import grain
+import numpy as np
+
+from fgclep_jax.data import similarity
+from fgclep_jax.errors import InputError
+from fgclep_jax.reports.tokenizer import Tokenizer
+
+ABSENT = -1  # id of a place in a batch that holds no statement
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+  """The texts of a training set: each distinct one once.
+
+  Attributes:
+    table: distinct texts.
+    tokens: (n, L) int32 word pieces.
+    ids, offsets: of every record of the split, as in `sources.Split`.
+    truncated: how many texts are longer than the tokenizer's limit.
+  """
+
+  table: tuple
+  tokens: np.ndarray
+  ids: np.ndarray
+  offsets: np.ndarray
+  truncated: int
+
+  @functools.cached_property
+  def semantics(self):
+    """(n, Q) unit TF-IDF rows, the `frozen` similarity without a BERT."""
+    return similarity.tfidf(self.table)
+
+  def of(self, record):
+    return self.ids[self.offsets[record] : self.offsets[record + 1]]
+
+
+def texts(split, kind, tokenizer: Tokenizer):
+  """Tokenizes the distinct statements, or whole reports, of a split."""
+  ids, offsets = split.statement_ids, split.statement_offsets
+  if kind == "statements":
+    used, ids = np.unique(ids, return_inverse=True)
+    table = tuple(split.table[i] for i in used)
+  else:
+    table, ids, offsets = _reports(split)
+  lengths = tokenizer.lengths(table) if table else []
+  return Texts(
+    table=table,
+    tokens=tokenizer.encode(table),
+    ids=ids.astype(np.int32),
+    offsets=offsets,
+    truncated=sum(n > tokenizer.max_tokens for n in lengths),
+  )
+
+
+def _reports(split):
+  """Each record's statements joined to one text, identical ones once."""
+  numbers, ids, offsets = {}, [], [0]
+  for statements in split.statements:
+    if statements:
+      text = ". ".join(statements)
+      ids.append(numbers.setdefault(text, len(numbers)))
+    offsets.append(len(ids))
+  return tuple(numbers), np.array(ids, np.int32), np.array(offsets)
+
+
+class Batches:
+  """Batches of a split, by number.
+
+  Args of the constructor:
+    split: `sources.Split`.
+    texts: `Texts` of it.
+    records: positions of the split that may be drawn; those without a text
+      are left out and counted in `without_text`.
+    config: `config.DataConfig`.
+    seed: of the order.
+    divisor: the number of devices; the number of texts is a multiple of it.
+
+  A batch is a dict of arrays:
+    ecg: (B, 12, T) int16 microvolts.
+    statement: (B, M) int32, which of the batch's distinct texts, or -1.
+    tokens: (U, L) int32 word pieces of the distinct texts, 0 is padding.
+    text_ids: (U,) int32 their numbers in `texts.table`, -1 for padding.
+    text_weights: (U,) float32 how many pairs of the batch hold the text.
+    records: (B,) int64 positions in the split, host side only.
+  """
+
+  def __init__(self, split, texts, records, config, seed, divisor=1):
+    counts = np.diff(texts.offsets)[records]
+    self.split, self.texts, self.config = split, texts, config
+    self.records = np.asarray(records)[counts > 0]
+    self.without_text = int((counts == 0).sum())
+    self.seed, self.divisor = seed, divisor
+    if not len(self.records):
+      raise InputError(
+        f"{split.dataset}/{split.config} split {split.name!r} has no record "
+        "with a statement: nothing to train on"
+      )
+    self.width = int(counts.max())
+    if config.statements_per_record:
+      self.width = min(self.width, config.statements_per_record)
+    self.samples = round(config.rate * config.seconds)
+
+  def per_epoch(self):
+    """Batches an epoch, not rounded."""
+    return len(self.records) / self.config.batch_size
+
+  def order(self, k):
+    """(B,) positions in the split of the records of batch k."""
+    size = self.config.batch_size
+    places = np.arange(k * size, (k + 1) * size)
+    epochs, within = np.divmod(places, len(self.records))
+    out = np.empty(size, np.int64)
+    for epoch in np.unique(epochs):
+      here = epochs == epoch
+      out[here] = self.records[self._permutation(int(epoch))[within[here]]]
+    return out
+
+  @functools.lru_cache(maxsize=3)  # noqa: B019  one object a run
+  def _permutation(self, epoch):
+    return _generator(self.seed, 0, epoch).permutation(len(self.records))
+
+  def __getitem__(self, k):
+    records = self.order(k)
+    statement = np.full((len(records), self.width), ABSENT, np.int32)
+    draw = _generator(self.seed, 1, k)
+    for row, record in zip(statement, records, strict=True):
+      ids = self.texts.of(record)
+      if len(ids) > self.width:
+        ids = np.sort(draw.choice(ids, self.width, replace=False))
+      row[: len(ids)] = ids
+    ecg = self.split.signals(
+      records, self.config.rate, self.samples, self.config.cache_gib
+    )
+    return {"ecg": ecg, "records": records} | self.columns(statement)
+
+  def columns(self, statement):
+    """The distinct texts of (B, M) ids, padded to one of a few sizes."""
+    used, counts = np.unique(statement[statement != ABSENT], return_counts=True)
+    size = self._columns(len(used))
+    ids = np.full(size, ABSENT, np.int32)
+    ids[: len(used)] = used
+    weights = np.zeros(size, np.float32)
+    weights[: len(used)] = counts
+    tokens = np.zeros((size, self.texts.tokens.shape[1]), np.int32)
+    tokens[: len(used)] = self.texts.tokens[used]
+    place = np.searchsorted(used, statement).astype(np.int32)
+    return {
+      "statement": np.where(statement == ABSENT, ABSENT, place),
+      "tokens": tokens,
+      "text_ids": ids,
+      "text_weights": weights,
+    }
+
+  def _columns(self, count):
+    """Smallest of 64, 256, 1024, ... and all texts that holds `count`.
+
+    Each size is compiled once; no text is ever left out.
+    """
+    size = 64
+    while size < count:
+      size *= 4
+    size = min(size, len(self.texts.table))
+    return -(-size // self.divisor) * self.divisor
+
+  def stream(self, start, stop):
+    """Iterates over batches start .. stop - 1, read ahead by threads."""
+    data = grain.MapDataset.range(start, stop).map(self.__getitem__)
+    options = grain.ReadOptions(
+      num_threads=self.config.threads,
+      prefetch_buffer_size=2 * self.config.threads,
+    )
+    return iter(data.to_iter_dataset(options))
+
+
+def _generator(*key):
+  """Random numbers that depend on the key alone, on any machine."""
+  return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))

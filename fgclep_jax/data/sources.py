@@ -1,0 +1,170 @@
+"""Built datasets as random access: the only reader of TFDS folders."""
+
+import functools
+import hashlib
+import logging
+import pathlib
+
+import numpy as np
+
+from fgclep_jax.data import index
+from fgclep_jax.errors import InputError
+from fgclep_jax.signals import leads, transform
+
+
+class Split:
+  """One split of a built dataset.
+
+  Attributes:
+    dataset, config, name: of the dataset, its config and this split.
+    record_ids, patient_ids: (n,) str; an unknown patient is ''.
+    age: (n,) float32 years, NaN unknown. sex: (n,) int8, -1 unknown.
+    labels, labels_merl: {task: (n, C) uint8}; labelled: {task: (n,) bool}.
+    class_names: {task: tuple of C str}.
+    truth: (n, F) uint8 waveform features truly present, simulated data
+      only, else None. feature_names: tuple of F str.
+    statement_ids, statement_offsets: record i holds the statements
+      `table[j] for j in ids[offsets[i]:offsets[i + 1]]`, in stored order.
+    table: tuple of the distinct statements of the dataset.
+    digest: hash of the dataset's description and shard sizes.
+    partial: whether the raw archive was incomplete.
+  """
+
+  def __init__(self, folder, name, source, columns, table, metadata, digest):
+    version = pathlib.Path(folder)
+    self.dataset, self.config = version.parts[-3:-1]
+    self.name = name
+    self.table = table
+    self.digest = digest
+    self.partial = bool(metadata.get("partial", False))
+    self.metadata = metadata
+    self.class_names = {
+      task: tuple(names)
+      for task, names in metadata.get("class_names", {}).items()
+    }
+    self.feature_names = tuple(metadata.get("feature_names", ()))
+    self.record_ids = columns["record_id"]
+    self.patient_ids = columns["patient_id"]
+    self.age, self.sex = columns["age"], columns["sex"]
+    self.statement_ids = columns["statement_ids"]
+    self.statement_offsets = columns["statement_offsets"]
+    self.truth = columns.get("truth")
+    self.labels = index.group(columns, "labels")
+    self.labels_merl = index.group(columns, "labels_merl")
+    self.labelled = index.group(columns, "labelled")
+    self._source = source
+    self._cache = {}
+
+  def __len__(self):
+    return len(self.record_ids)
+
+  @property
+  def statements(self):
+    """List of n tuples of str, in stored order."""
+    return [
+      tuple(self.table[j] for j in self.statement_ids[start:stop])
+      for start, stop in zip(
+        self.statement_offsets[:-1], self.statement_offsets[1:], strict=True
+      )
+    ]
+
+  def signals(self, indices, rate, samples, cache_gib=0.0):
+    """Reads signals, resampled to `rate` and cut or padded to `samples`.
+
+    Args:
+      indices: positions in the split.
+      rate: samples per second.
+      samples: of each lead; long records keep their beginning.
+      cache_gib: the split is kept in memory when it fits.
+
+    Returns:
+      (B, 12, samples) int16 microvolts.
+    """
+    indices = np.asarray(indices)
+    size = len(self) * leads.COUNT * samples * 2
+    if size > cache_gib * 2**30:
+      return self._read(indices, rate, samples)
+    key = (rate, samples)
+    if key not in self._cache:
+      self._cache[key] = (
+        np.zeros((len(self), leads.COUNT, samples), np.int16),
+        np.zeros(len(self), bool),
+      )
+    store, filled = self._cache[key]
+    new = np.unique(indices[~filled[indices]])
+    if len(new):
+      store[new] = self._read(new, rate, samples)
+      filled[new] = True
+    return store[indices]
+
+  def _read(self, indices, rate, samples):
+    out = np.zeros((len(indices), leads.COUNT, samples), np.int16)
+    examples = self._source.__getitems__([int(i) for i in indices])
+    for row, example in zip(out, examples, strict=True):
+      signal = transform.resample(
+        example["ecg"], int(example["sampling_rate"]), rate
+      )
+      row[:] = transform.crop_or_pad(signal, samples)[0]
+    return out
+
+
+def open_split(data_dir, dataset, config="original", split="train"):
+  """Opens a split; raises InputError naming what is there instead."""
+  folder, builder = _builder(str(data_dir), dataset, config)
+  if split not in builder.info.splits:
+    raise InputError(
+      f"{dataset}/{config} in {data_dir} has no split {split!r}: it has "
+      f"{', '.join(sorted(builder.info.splits)) or 'none, it is empty'}"
+    )
+  if not builder.info.splits[split].num_examples:
+    raise InputError(f"split {split!r} of {folder} is empty: build it again")
+  metadata = dict(builder.info.metadata or {})
+  digest = _digest(folder)
+  columns, table = index.load_or_build(
+    folder, digest, {s: _source(builder, s) for s in builder.info.splits}
+  )
+  return Split(
+    folder, split, _source(builder, split), columns[split], table, metadata,
+    digest,
+  )  # fmt: skip
+
+
+def split_names(data_dir, dataset, config="original"):
+  """Names of the splits a dataset has."""
+  _, builder = _builder(str(data_dir), dataset, config)
+  return tuple(builder.info.splits)
+
+
+def _source(builder, split):
+  return builder.as_data_source(split=split)
+
+
+@functools.lru_cache(maxsize=8)
+def _builder(data_dir, dataset, config):
+  root = pathlib.Path(data_dir) / dataset / config
+  versions = [path for path in root.glob("*.*.*") if path.is_dir()]
+  if not versions:
+    raise InputError(
+      f"no dataset {dataset}/{config} in {data_dir}: make it with `tfds build "
+      f"tfds_builders/{dataset} --config {config} --data_dir {data_dir} "
+      "--file_format array_record`"
+    )
+  folder = max(versions, key=lambda p: tuple(map(int, p.name.split("."))))
+  logging.getLogger("absl").setLevel(logging.WARNING)
+  import tensorflow_datasets as tfds  # slow to import
+
+  try:
+    return folder, tfds.builder_from_directory(folder)
+  except Exception as error:
+    raise InputError(
+      f"{folder} cannot be read as a dataset ({error}): build it again"
+    ) from error
+
+
+def _digest(folder):
+  """Hash of the description and of every shard's name and size."""
+  digest = hashlib.sha256()
+  digest.update((folder / "dataset_info.json").read_bytes())
+  for path in sorted(folder.glob("*.array_record*")):
+    digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+  return digest.hexdigest()

@@ -1,0 +1,151 @@
+"""Pictures of a task as PNG bytes: the same input, the same bytes.
+
+Marks and dashes differ, so that nothing depends on colour.
+"""
+
+import io
+import warnings
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fgclep_jax.evaluation import results
+
+_DARK, _MIDDLE, _LIGHT = "#1a1a1a", "#6b6b6b", "#d0d0d0"
+# name of the method -> how it is drawn
+_MARKS = {
+  "zero-shot": {"marker": "o", "color": _DARK},
+  "untrained: zero-shot": {"marker": "o", "color": _MIDDLE, "mfc": "white"},
+  "probe": {"marker": "s", "color": _DARK},
+}
+_LINES = (
+  (("trained", "zero_shot"), {"ls": "-", "color": _DARK, "lw": 1.6}),
+  (("untrained", "zero_shot"), {"ls": "--", "color": _MIDDLE, "lw": 1.2}),
+  (("trained", "linear_probe"), {"ls": ":", "color": _DARK, "lw": 1.4}),
+)
+_COLUMNS = 5  # of the ROC panels
+
+
+def class_picture(task, block):
+  """AUROC of every class with intervals: PNG bytes.
+
+  Args:
+    task: its name.
+    block: the task's block of results.json.
+  """
+  shown = _shown(block)
+  names = block["classes"]
+  height = 1.2 + 0.18 * len(names) * (len(shown) + 0.6)
+  figure = Figure(figsize=(8, height), layout="constrained")
+  axes = figure.add_subplot()
+  axes.axvline(0.5, color=_MIDDLE, ls="--", lw=1)
+  step = 1 / (len(shown) + 0.6)
+  for position, (label, summary, mark) in enumerate(shown):
+    rows = [summary["per_class"][name] for name in names]
+    y = np.arange(len(names)) + (position - (len(shown) - 1) / 2) * step
+    for height, row in zip(y, rows, strict=True):
+      if row.get("auroc_lo") is not None:
+        bounds = [row["auroc_lo"], row["auroc_hi"]]
+        axes.plot(bounds, [height] * 2, color=mark["color"], lw=1.1)
+    value = [np.nan if r["auroc"] is None else r["auroc"] for r in rows]
+    axes.plot(value, y, ls="", ms=6, label=label, zorder=3, **mark)
+  for line in np.arange(len(names) - 1) + 0.5:
+    axes.axhline(line, color=_LIGHT, lw=0.6)
+  counts = block["zero_shot"]["per_class"]
+  labels = [f"{_plain(n)}  (n {counts[n]['n_pos']})" for n in names]
+  for y, name in enumerate(names):
+    if counts[name]["auroc"] is None:
+      axes.text(0.505, y, "undefined", va="center", style="italic")
+  axes.set_yticks(range(len(names)), labels)
+  axes.set_ylim(len(names) - 0.5, -0.5)
+  low = min(0.45, axes.get_xlim()[0])
+  axes.set_xlim(max(low, -0.02), 1.005)
+  axes.set_xlabel("AUROC, 95 % interval (dashed: chance)")
+  axes.spines[["top", "right"]].set_visible(False)
+  figure.legend(
+    *axes.get_legend_handles_labels(), loc="outside upper left",
+    ncols=len(shown), frameon=False, title=f"Task {_plain(task)}",
+    alignment="left",
+  )  # fmt: skip
+  return _png(figure)
+
+
+def _shown(block):
+  """(label, summary, mark) of the methods drawn, the largest probe only."""
+  found = dict(results.methods_of(block))
+  probes = [k for k in found if k.startswith("probe ")]
+  probes = [k for k in probes if "per_class" in found[k]]
+  names = [n for n in ("zero-shot", "untrained: zero-shot") if n in found]
+  shown = [(n, found[n], _MARKS[n]) for n in names]
+  if probes:
+    most = max(probes, key=lambda k: float(k.split()[1].rstrip("%")))
+    shown.append((f"{most} of labels", found[most], _MARKS["probe"]))
+  return shown
+
+
+def roc_picture(tables):
+  """A ROC curve per defined class, small panels side by side: PNG bytes.
+
+  Args:
+    tables: {"cohort": Cohort, (owner, kind, fraction): Table}.
+  """
+  cohort = tables["cohort"]
+  classes = np.flatnonzero(cohort.defined)
+  columns = min(_COLUMNS, max(len(classes), 1))
+  rows = -(-max(len(classes), 1) // columns)
+  figure = Figure(figsize=(1.9 * columns + 0.6, 2.15 * rows + 0.4))
+  figure.set_layout_engine("constrained")
+  grid = figure.subplots(rows, columns, squeeze=False).ravel()
+  for axes in grid[len(classes) :]:
+    axes.set_visible(False)
+  for axes, c in zip(grid, classes, strict=False):
+    axes.plot([0, 1], [0, 1], color=_LIGHT, lw=0.8)
+    for kind, line in _LINES:
+      scores = _largest(tables, kind)
+      if scores is not None:
+        axes.plot(*roc_curve(scores[:, c], cohort.labels[:, c]), **line)
+    n_pos = int(cohort.labels[:, c].sum())
+    axes.set_title(f"{_plain(cohort.class_names[c], 22)}\nn {n_pos}", size=9)
+    axes.set_aspect("equal")
+    axes.set_xticks([0, 1])
+    axes.set_yticks([0, 1])
+    axes.tick_params(labelsize=8)
+  figure.supxlabel("1 - specificity", size=9)
+  figure.supylabel("sensitivity", size=9)
+  return _png(figure)
+
+
+def _largest(tables, kind):
+  """Scores of a kind of method at its largest fraction, None without."""
+  keys = [k for k in tables if k[:2] == kind and hasattr(tables[k], "scores")]
+  if not keys:
+    return None
+  return tables[max(keys, key=lambda k: float(k[2] or 0))].scores
+
+
+def roc_curve(scores, labels):
+  """False and true positive rates (m,) at every distinct score (n,)."""
+  order = np.argsort(-scores, kind="stable")
+  last = np.append(np.diff(scores[order]) != 0, True)
+  hits = np.cumsum(labels[order])[last]
+  false = np.cumsum(~labels[order])[last]
+  return (
+    np.append(0, false) / max(false[-1], 1),
+    np.append(0, hits) / max(hits[-1], 1),
+  )
+
+
+def _plain(name, limit=28):
+  """A name that neither mathtext nor a terminal interprets, cut short."""
+  name = results.inert(name)
+  name = name if len(name) <= limit else name[: limit - 1] + "…"
+  return name.replace("$", r"\$")
+
+
+def _png(figure):
+  buffer = io.BytesIO()
+  with warnings.catch_warnings():
+    # A class name in a script the font lacks is drawn as boxes.
+    warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+  return buffer.getvalue()

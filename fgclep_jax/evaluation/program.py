@@ -1,0 +1,118 @@
+"""The commands `fgclep evaluate` and `fgclep embed`."""
+
+import datetime
+import pathlib
+import platform
+import sys
+
+import numpy as np
+
+from fgclep_jax import inference
+from fgclep_jax.data import sources
+from fgclep_jax.errors import InputError
+from fgclep_jax.evaluation import baselines
+from fgclep_jax.evaluation import run as evaluation
+from fgclep_jax.evaluation.embed import embed_split
+
+
+def evaluate(
+  workdir,
+  data_dir,
+  dataset,
+  out,
+  *,
+  dataset_config="original",
+  split="test",
+  tasks=("all",),
+  probe=(),
+  prompts=None,
+  resamples=1000,
+  plain=True,
+  step=None,
+  say=print,
+):
+  """Restores a checkpoint and writes its results for a split.
+
+  Args:
+    workdir: of `fgclep train`.
+    data_dir: folder of built datasets.
+    dataset, dataset_config, split: what to evaluate on.
+    out: folder of results.json, per_class.csv and report.html.
+    tasks: names, or ("all",).
+    probe: shares of the train split for the linear probe.
+    prompts: JSON file of prompts, or None for the reviewed ones.
+    resamples: of the bootstrap.
+    plain: whether the untrained encoder and simple features stand beside.
+    step: checkpoint; None takes the newest.
+    say: prints one line.
+
+  Returns:
+    The content of results.json.
+  """
+  model = inference.load(workdir, step)
+  names = sources.split_names(data_dir, dataset, dataset_config)
+  if split not in names:
+    raise InputError(
+      f"{dataset}/{dataset_config} has no split {split!r}: it has "
+      f"{', '.join(names)}"
+    )
+  wanted = [n for n in ("train", "validation", split) if n in names]
+  splits = {
+    name: sources.open_split(data_dir, dataset, dataset_config, name)
+    for name in wanted
+  }
+  options = evaluation.Options(
+    split=split,
+    probe_fractions=tuple(probe),
+    prompt_file=prompts,
+    baselines=baselines.NAMES if plain else (),
+    resamples=resamples,
+    inner_fraction=model.config.data.inner_fraction,
+    cache_dir=pathlib.Path(out) / "embeddings",
+  )
+  about = {
+    "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    "machine": platform.machine(),
+    "command": " ".join(map(_quiet, sys.argv)),
+  }
+  untrained = model.untrained() if plain else None
+  content = evaluation.evaluate(
+    model, untrained, splits, tuple(tasks), out, options, about, say
+  )
+  say(f"report: {pathlib.Path(out).absolute() / 'report.html'}")
+  return content
+
+
+def embed(workdir, data_dir, dataset, config, split, out, step=None):
+  """Writes record ids, embeddings and features of a split to an .npz."""
+  model = inference.load(workdir, step)
+  found = embed_split(
+    model, sources.open_split(data_dir, dataset, config, split)
+  )
+  path = pathlib.Path(out)
+  if path.suffix != ".npz":
+    raise InputError(f"--out {out}: give a file name that ends in .npz")
+  path.parent.mkdir(parents=True, exist_ok=True)
+  np.savez(
+    path,
+    record_ids=found.record_ids,
+    embedding=found.embedding,
+    features=found.features,
+  )
+  return len(found)
+
+
+def shares(text):
+  """'0.1,1.0' -> (0.1, 1.0); '' -> ()."""
+  try:
+    found = tuple(float(part) for part in text.split(",") if part.strip())
+  except ValueError:
+    found = (0.0,)
+  if any(not 0 < share <= 1 for share in found):
+    raise InputError(f"--probe {text}: give shares in (0, 1], as 0.1,1.0")
+  return found
+
+
+def _quiet(argument):
+  """Paths are named by their last part only: reports are passed on."""
+  return pathlib.PurePath(argument).name or argument

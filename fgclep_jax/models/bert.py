@@ -1,0 +1,92 @@
+"""BERT: a post-norm transformer encoder over word pieces, with its pooler.
+
+Source: Devlin et al. 2019, arXiv 1810.04805; parameter layout as in the
+Hugging Face folders (word, position and type embeddings, layers, pooler).
+"""
+
+import jax.numpy as jnp
+from flax import nnx
+
+from fgclep_jax.models import layers
+
+STD = 0.02
+EPSILON = 1e-12
+
+
+class Embeddings(nnx.Module):
+  """Word, position and type embeddings, summed and normed."""
+
+  def __init__(self, config, vocabulary_size, *, rngs):
+
+    def table(rows, std):
+      init = nnx.initializers.truncated_normal(std)
+      return nnx.Embed(rows, config.width, embedding_init=init, rngs=rngs)
+
+    # Small places: a tower trained from scratch starts as a bag of words,
+    # where texts are as near as the words they share.
+    self.word = table(vocabulary_size, STD)
+    self.position = table(config.max_tokens, STD / 10)
+    self.type = table(2, STD / 10)
+    self.norm = layers.layer_norm(config.width, epsilon=EPSILON, rngs=rngs)
+
+  def __call__(self, ids):
+    places = jnp.arange(ids.shape[1])
+    kinds = jnp.zeros_like(ids)
+    return self.norm(self.word(ids) + self.position(places) + self.type(kinds))
+
+
+class Layer(nnx.Module):
+  """Self-attention and MLP, each with a norm after its residual."""
+
+  def __init__(self, config, *, dtype, rngs):
+    rest = {"dtype": dtype, "rngs": rngs, "std": STD}
+    width = config.width
+    self.attention = layers.Attention(width, config.heads, **rest)
+    self.norm1 = layers.layer_norm(width, epsilon=EPSILON, rngs=rngs)
+    self.mlp = layers.Mlp(width, config.mlp, width, **rest)
+    self.norm2 = layers.layer_norm(width, epsilon=EPSILON, rngs=rngs)
+    self.dtype = dtype
+    self.rate = config.dropout
+
+  def __call__(self, x, mask, key):
+    key1, key2 = layers.split_key(key, 2)
+    mixed = self.attention(x.astype(self.dtype), mask)
+    x = self.norm1(x + layers.dropout(mixed, self.rate, key1))
+    mixed = self.mlp(x.astype(self.dtype))
+    return self.norm2(x + layers.dropout(mixed, self.rate, key2))
+
+
+class Bert(nnx.Module):
+  """(U, L) int32 word pieces, 0 is padding -> pooled (U, W) float32.
+
+  Pooled is BERT's own (`first`: a dense layer and tanh over the first word
+  piece), or the mean over the word pieces (`mean`).
+  """
+
+  def __init__(self, config, vocabulary_size, *, dtype, rngs):
+    self.embeddings = Embeddings(config, vocabulary_size, rngs=rngs)
+    self.layers = nnx.List(
+      Layer(config, dtype=dtype, rngs=rngs) for _ in range(config.depth)
+    )
+    self.pool = config.pool
+    if config.pool == "first":
+      self.pooler = layers.linear(
+        config.width, config.width, dtype=dtype, rngs=rngs, std=STD
+      )
+    self.dtype = dtype
+    self.width = config.width
+    self.rate = config.dropout
+
+  def __call__(self, ids, *, key=None):
+    first, *keys = layers.split_key(key, 1 + len(self.layers))
+    mask = ids > 0
+    # A row of padding only attends to its first place, not to nothing.
+    mask = mask.at[:, 0].set(True)
+    x = layers.dropout(self.embeddings(ids), self.rate, first)
+    for layer, layer_key in zip(self.layers, keys, strict=True):
+      x = layer(x, mask, layer_key)
+    if self.pool == "mean":
+      weight = (ids > 0)[..., None].astype(jnp.float32)
+      return (x * weight).sum(1) / jnp.maximum(weight.sum(1), 1)
+    pooled = jnp.tanh(self.pooler(x[:, 0].astype(self.dtype)))
+    return pooled.astype(jnp.float32)

@@ -1,0 +1,86 @@
+"""One-dimensional residual network of basic blocks."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from fgclep_jax.models.st_vit import LEADS
+
+
+class ConvNorm(nnx.Module):
+  """Convolution without bias, then batch norm over records and time."""
+
+  def __init__(self, inputs, outputs, kernel, stride, *, dtype, rngs):
+    pad = (kernel - 1) // 2
+    self.conv = nnx.Conv(
+      inputs,
+      outputs,
+      (kernel,),
+      strides=(stride,),
+      padding=((pad, kernel - 1 - pad),),
+      use_bias=False,
+      kernel_init=nnx.initializers.he_normal(),
+      dtype=dtype,
+      rngs=rngs,
+    )
+    self.norm = nnx.BatchNorm(
+      outputs, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, rngs=rngs
+    )
+    self.dtype = dtype
+
+  def __call__(self, x, train):
+    x = self.norm(self.conv(x), use_running_average=not train)
+    return x.astype(self.dtype)
+
+
+class BasicBlock(nnx.Module):
+  """Two convolutions around a shortcut."""
+
+  def __init__(self, inputs, outputs, kernel, stride, *, dtype, rngs):
+    rest = {"dtype": dtype, "rngs": rngs}
+    self.first = ConvNorm(inputs, outputs, kernel, stride, **rest)
+    self.second = ConvNorm(outputs, outputs, kernel, 1, **rest)
+    same = stride == 1 and inputs == outputs
+    self.shortcut = (
+      None if same else ConvNorm(inputs, outputs, 1, stride, **rest)
+    )
+
+  def __call__(self, x, train):
+    y = self.second(jax.nn.relu(self.first(x, train)), train)
+    if self.shortcut is not None:
+      x = self.shortcut(x, train)
+    return jax.nn.relu(x + y)
+
+
+class ResNet(nnx.Module):
+  """(B, 12, T) mV -> tokens (B, T / 16, 8 * width) at four stages.
+
+  A stem of kernel 7 and stride 2 without max-pool, then stages of width
+  w, 2w, 4w, 8w with strides 1, 2, 2, 2. Width 64 and two blocks a stage is
+  the ResNet-18 of MERL (arXiv 2403.06659).
+  """
+
+  def __init__(self, config, *, samples, rate, dtype, rngs):
+    del samples, rate  # any length, any rate
+    rest = {"dtype": dtype, "rngs": rngs}
+    self.dtype = dtype
+    self.stem = ConvNorm(LEADS, config.width, 7, 2, **rest)
+    blocks, inputs = [], config.width
+    for stage, count in enumerate(config.stages):
+      outputs = config.width * 2**stage
+      for block in range(count):
+        stride = 2 if stage and not block else 1
+        blocks.append(
+          BasicBlock(inputs, outputs, config.kernel, stride, **rest)
+        )
+        inputs = outputs
+    self.blocks = nnx.List(blocks)
+    self.width = inputs
+
+  def __call__(self, signal, *, train=False, key=None):
+    del key  # no dropout
+    x = jnp.swapaxes(signal, 1, 2).astype(self.dtype)
+    x = jax.nn.relu(self.stem(x, train))
+    for block in self.blocks:
+      x = block(x, train)
+    return x.astype(jnp.float32)

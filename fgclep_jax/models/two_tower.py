@@ -1,0 +1,123 @@
+"""The two towers, their projections and the logit scale."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from fgclep_jax.models import layers
+from fgclep_jax.models.bert import Bert
+from fgclep_jax.models.resnet import ResNet
+from fgclep_jax.models.st_vit import StVit
+
+ENCODERS = {"st_vit": StVit, "resnet": ResNet}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class TwoTower(nnx.Module):
+  """An ECG encoder and a text encoder with a common embedding space.
+
+  Args of the constructor:
+    config: `config.TrainConfig`.
+    vocabulary_size: rows of the word table.
+    rngs: `nnx.Rngs` that draws the parameters.
+  """
+
+  def __init__(self, config, vocabulary_size, *, rngs):
+    model, data = config.model, config.data
+    dtype = DTYPES[model.compute]
+    self.ecg = ENCODERS[model.ecg.name](
+      model.ecg,
+      samples=round(data.rate * data.seconds),
+      rate=data.rate,
+      dtype=dtype,
+      rngs=rngs,
+    )
+    self.pool = model.ecg.pool
+    width = self.ecg.width * (2 if self.pool == "mean_max" else 1)
+    self.ecg_projection = layers.linear(
+      width, model.embedding, dtype=jnp.float32, bias=False, rngs=rngs
+    )
+    self.text = Bert(model.text, vocabulary_size, dtype=dtype, rngs=rngs)
+    self.text_projection = layers.Mlp(
+      self.text.width,
+      model.embedding,
+      model.embedding,
+      dtype=jnp.float32,
+      rngs=rngs,
+    )
+    self.log_scale = nnx.Param(jnp.log(jnp.float32(config.loss.scale)))
+    bias = config.loss.bias
+    self.bias = None if bias is None else nnx.Param(jnp.float32(bias))
+
+  def encode_ecg(self, signal, *, train=False, key=None):
+    """(B, 12, T) mV -> tokens (B, N, W), pooled features (B, W or 2 W)."""
+    tokens = self.ecg(signal, train=train, key=key)
+    tokens = tokens.astype(jnp.float32)
+    pooled = tokens.mean(axis=1)
+    if self.pool == "mean_max":
+      pooled = jnp.concatenate([pooled, tokens.max(axis=1)], axis=-1)
+    return tokens, pooled
+
+  def project_ecg(self, pooled):
+    """Pooled features -> (B, E) unit rows."""
+    return layers.unit(self.ecg_projection(pooled))
+
+  def embed_text(self, ids, *, key=None):
+    """(U, L) word pieces -> (U, E) unit rows."""
+    return layers.unit(self.text_projection(self.text(ids, key=key)))
+
+
+def create(config, vocabulary_size, seed):
+  """Draws a model: (definition, parameters).
+
+  Args:
+    config: `config.TrainConfig`.
+    vocabulary_size: word pieces of the tokenizer.
+    seed: of the initial parameters.
+
+  Returns:
+    The static definition, and {dotted name: array} of all parameters and
+    of the running statistics of batch norms.
+  """
+  model = TwoTower(
+    config, vocabulary_size, rngs=nnx.Rngs(params=jax.random.key(seed))
+  )
+  definition, state = nnx.split(model)
+  return definition, _flat(state)
+
+
+def abstract(config, vocabulary_size):
+  """Like `create`, with shapes in place of arrays; allocates nothing."""
+  model = nnx.eval_shape(
+    lambda: TwoTower(
+      config, vocabulary_size, rngs=nnx.Rngs(params=jax.random.key(0))
+    )
+  )
+  definition, state = nnx.split(model)
+  return definition, _flat(state)
+
+
+def merge(definition, params):
+  """Inverse of `create`: a module that can be called."""
+  flat = [
+    (tuple(int(k) if k.isdigit() else k for k in name.split(".")), value)
+    for name, value in params.items()
+  ]
+  return nnx.merge(definition, nnx.from_flat_state(flat))
+
+
+def statistics(model):
+  """{dotted name: array} of the running statistics of batch norms."""
+  return _flat(nnx.state(model, nnx.BatchStat))
+
+
+def is_statistic(name):
+  """Whether a parameter of this name is a running statistic."""
+  return name.endswith((".norm.mean", ".norm.var"))
+
+
+def _flat(state):
+  return {
+    ".".join(map(str, path)): variable.get_value()
+    for path, variable in nnx.to_flat_state(state)
+  }

@@ -1,0 +1,1 @@
+"""Report text: statements, feature names, prompts and word pieces."""

@@ -1,0 +1,116 @@
+"""WordPiece tokenizer: a given `vocab.txt`, or one trained on the reports."""
+
+import collections
+import itertools
+import pathlib
+
+import numpy as np
+import tokenizers
+
+from fgclep_jax.errors import InputError
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def train_vocabulary(texts, size):
+  """Trains a WordPiece vocabulary by merging the commonest neighbours.
+
+  The trainer of the `tokenizers` package breaks ties by hash order, so two
+  runs differ; this one gives the same list for the same texts.
+
+  Args:
+    texts: an iterable of str.
+    size: the largest number of word pieces.
+
+  Returns:
+    A list of str; the first five are the special ones, [PAD] is 0.
+  """
+  counts = collections.Counter()
+  for text in texts:
+    counts.update(_words(text))
+  words = {
+    word: [word[0], *(f"##{letter}" for letter in word[1:])] for word in counts
+  }
+  pieces = dict.fromkeys(SPECIAL)
+  pieces |= dict.fromkeys(sorted({p for ps in words.values() for p in ps}))
+  while len(pieces) < size:
+    pairs = collections.Counter()
+    for word, parts in words.items():
+      for pair in itertools.pairwise(parts):
+        pairs[pair] += counts[word]
+    if not pairs:
+      break
+    best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+    merged = best[0] + best[1].removeprefix("##")
+    pieces[merged] = None
+    for word, parts in words.items():
+      if merged.removeprefix("##") in word:
+        words[word] = _merge(parts, best, merged)
+  return list(pieces)
+
+
+def read_vocabulary(path):
+  """Reads a `vocab.txt`: one word piece a line, [PAD] on the first."""
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise InputError(f"no vocabulary at {path}: give a BERT vocab.txt")
+  pieces = path.read_text(encoding="utf-8").splitlines()
+  missing = [piece for piece in SPECIAL if piece not in pieces]
+  if missing or pieces[0] != SPECIAL[0]:
+    raise InputError(
+      f"{path} is no BERT vocabulary: [PAD] must be its first line and "
+      f"these are missing: {' '.join(missing) or 'none'}"
+    )
+  return pieces
+
+
+class Tokenizer:
+  """Texts -> word pieces, lower-cased, with [CLS] and [SEP].
+
+  Args of the constructor:
+    vocabulary: list of word pieces, [PAD] first.
+    max_tokens: longest row; what is beyond is cut and counted.
+  """
+
+  def __init__(self, vocabulary, max_tokens):
+    self.vocabulary = list(vocabulary)
+    self.max_tokens = max_tokens
+    self._model = tokenizers.BertWordPieceTokenizer(
+      vocab={piece: i for i, piece in enumerate(vocabulary)}, lowercase=True
+    )
+
+  def encode(self, texts):
+    """List of U str -> (U, L) int32, 0 is padding, L the longest of them."""
+    rows = [row.ids for row in self._model.encode_batch(list(texts))]
+    longest = min(max(map(len, rows), default=1), self.max_tokens)
+    ids = np.zeros((len(rows), longest), np.int32)
+    for row, pieces in zip(ids, rows, strict=True):
+      if len(pieces) > longest:  # the closing [SEP] stays
+        pieces = [*pieces[: longest - 1], pieces[-1]]
+      row[: len(pieces)] = pieces
+    return ids
+
+  def lengths(self, texts):
+    """Word pieces of each text before anything is cut."""
+    return [len(row.ids) for row in self._model.encode_batch(list(texts))]
+
+
+def _words(text):
+  text = tokenizers.normalizers.BertNormalizer(lowercase=True).normalize_str(
+    text
+  )
+  split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)
+  return [word for word, _ in split]
+
+
+def _merge(parts, pair, merged):
+  """Replaces each occurrence of `pair` in `parts` by `merged`."""
+  out, i = [], 0
+  while i < len(parts):
+    if tuple(parts[i : i + 2]) == pair:
+      out.append(merged)
+      i += 2
+    else:
+      out.append(parts[i])
+      i += 1
+  return out

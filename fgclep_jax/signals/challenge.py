@@ -1,0 +1,136 @@
+"""Record files and header comments as the PhysioNet Challenges lay them out.
+
+Records are found by their id wherever they lie, because folder numbers
+differ between releases of the same archive.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+import re
+
+from fgclep_jax.errors import InputError
+
+_SEXES = {"male": 0, "m": 0, "female": 1, "f": 1}
+
+
+def find_records(root, pattern):
+  """Finds the files of every record below a folder.
+
+  Args:
+    root: the folder; links to folders are followed, each folder once.
+    pattern: regular expression of a whole record id.
+
+  Returns:
+    dict record id -> (path below `root` without ending, set of the endings
+    present among `.hea` and `.mat`), in order of ids.
+
+  Raises:
+    InputError: a record lies in two folders.
+  """
+  name = re.compile(rf"({pattern})(\.hea|\.mat)", re.ASCII)
+  found, visited, twice = {}, set(), {}
+  for folder, folders, files in os.walk(root, followlinks=True):
+    real = os.path.realpath(folder)
+    if real in visited:
+      folders.clear()
+      continue
+    visited.add(real)
+    for file in files:
+      match = name.fullmatch(file)
+      if match:
+        stem = os.path.relpath(os.path.join(folder, match[1]), root)
+        first, endings = found.setdefault(match[1], (stem, set()))
+        endings.add(match[2])
+        if stem != first:
+          twice[match[1]] = (first, stem)
+  if twice:
+    record_id, (first, second) = min(twice.items())
+    raise InputError(
+      f"{len(twice)} records lie in two folders of {root}, first {record_id} "
+      f"in {first} and {second}: keep one of each"
+    )
+  return dict(sorted(found.items()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Remarks:
+  """What the comments of a header say about the person and the findings."""
+
+  age: float  # years as written, NaN when absent or no number
+  sex: int  # 0 male, 1 female, -1 unknown
+  codes: tuple[str, ...]  # of `Dx`, each once, in order
+
+
+def read_comments(comments):
+  """Reads `Age`, `Sex` and `Dx` of a header's comments.
+
+  Args:
+    comments: lines without their `#`; `Dx: 1,,2,` may hold empty and
+      repeated entries.
+
+  Returns:
+    Remarks.
+  """
+  fields = {}
+  for line in comments:
+    key, colon, value = line.partition(":")
+    if colon:
+      fields.setdefault(key.strip().lower(), value.strip())
+  codes = [code.strip() for code in fields.get("dx", "").split(",")]
+  codes = [code for code in codes if code and code.lower() != "unknown"]
+  return Remarks(
+    _number(fields.get("age", "")),
+    sex_of(fields.get("sex", "")),
+    tuple(dict.fromkeys(codes)),
+  )
+
+
+def sex_of(text):
+  """Returns 0 for Male, 1 for Female (letter case ignored), else -1."""
+  return _SEXES.get(text.strip().lower(), -1)
+
+
+def _number(text):
+  try:
+    return float(text)
+  except ValueError:
+    return math.nan
+
+
+class SameSignals:
+  """Finds records with equal signals, where no patient is known.
+
+  Records whose every lead is constant are equal without meaning anything:
+  leave them out.
+  """
+
+  def __init__(self):
+    self._records = {}  # digest of a signal -> [(split, record id)]
+
+  def add(self, record_id, split, signal):
+    """Notes the signal, (12, T) int16 microvolts, of one record."""
+    digest = hashlib.sha256(signal.tobytes()).digest()[:16]
+    self._records.setdefault(digest, []).append((split, record_id))
+
+  def groups(self):
+    """Returns lists of (split, record id), one for each repeated signal."""
+    return [group for group in self._records.values() if len(group) > 1]
+
+  def summary(self):
+    """One line: how many signals repeat, and across splits."""
+    groups = self.groups()
+    across = sum(len({split for split, _ in group}) > 1 for group in groups)
+    return f"signals that occur twice {len(groups)}, across splits {across}"
+
+  def write(self, folder):
+    """Writes `same_signals.jsonl`: a line of record ids by split each."""
+    lines = [
+      json.dumps([{"split": s, "record_id": r} for s, r in group])
+      for group in self.groups()
+    ]
+    path = pathlib.Path(folder) / "same_signals.jsonl"
+    path.write_text("".join(line + "\n" for line in lines))

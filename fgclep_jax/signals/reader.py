@@ -1,0 +1,241 @@
+"""Reads WFDB records: format 16 and MAT v4 with NumPy, others with `wfdb`.
+
+Nothing in a header is trusted: file names stay in the record's folder, and
+sizes are compared with the file before anything is allocated.
+"""
+
+import dataclasses
+import itertools
+import math
+import os
+import re
+import stat
+
+import numpy as np
+
+from fgclep_jax.signals import leads
+from fgclep_jax.signals.header import (
+  RecordError,
+  header_path,
+  read_header,
+)
+from fgclep_jax.signals.quality import BENCHMARK, Quality, assemble
+
+__all__ = ["Record", "RecordError", "read_header", "read_record"]
+
+SENTINEL = -32768  # "no value" in format 16
+# Format -> bits in the file, bits of a value; the least value means "no
+# value" except in format 8 (https://wfdb.io/spec/signal-files.html).
+_BITS = {
+  "8": (8, None),
+  "16": (16, 16),
+  "24": (24, 24),
+  "32": (32, 32),
+  "61": (16, 16),
+  "80": (8, 8),
+  "160": (16, 16),
+  "212": (12, 12),
+  "310": (32 / 3, 10),
+  "311": (32 / 3, 10),
+  "508": (None, 8),
+  "516": (None, 16),
+  "524": (None, 24),
+}
+# Packed with FLAC: a small file may expand without bound.
+_MAX_FLAC_SAMPLES = 1 << 23
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Record:
+  """One ECG."""
+
+  signal: np.ndarray  # (12, T) int16 microvolts, rows as `lead_names`
+  rate: float  # Hz
+  lead_names: tuple[str, ...]  # always leads.LEADS
+  comments: tuple[str, ...]  # header comments without their `#`
+  quality: Quality
+
+
+def read_record(path, policy=BENCHMARK, header=None):
+  """Reads one WFDB record.
+
+  Args:
+    path: the record, with or without `.hea`.
+    policy: what to do with odd records: quality.BENCHMARK keeps and marks
+      them, quality.TRAINING drops them (raises).
+    header: header.Header to use instead of the file's, which need not
+      exist then: for headers with a known, repaired fault.
+
+  Returns:
+    Record; equal to `wfdb.rdrecord` within rounding to 1 microvolt where
+    that gives a number.
+
+  Raises:
+    RecordError: `.reason` is one of `missing_file`, `bad_header`,
+      `bad_gain`, `bad_unit`, `bad_length`, `bad_checksum`, or a reason of
+      `quality.assemble`.
+  """
+  header = header or read_header(path)
+  path = header_path(path)
+  try:
+    lines = header.signals
+    if all(s.format == "16" and s.per_frame == 1 and not s.skew for s in lines):
+      values, invalid = _read_format_16(path, header)
+    else:
+      values, invalid = _read_with_wfdb(path, header)
+    names = [line.name for line in lines]
+    signal, quality = assemble(values, names, header.rate, invalid, policy)
+  except RecordError as error:
+    raise RecordError(error.reason, f"{path}: {error}") from error
+  return Record(signal, header.rate, leads.LEADS, header.comments, quality)
+
+
+def _read_format_16(path, header):
+  """Returns (n, T) microvolts and (n, T) bool invalid, or None for none."""
+  blocks = []
+  length = header.length
+  for name, group in itertools.groupby(header.signals, lambda s: s.file_name):
+    group = list(group)
+    file, size = _data_file(path, name)
+    offset = _common_offset(group)
+    if length is None:
+      length = max(size - offset, 0) // (2 * len(group))
+    expected = offset + 2 * len(group) * length
+    if size != expected or not length:
+      raise RecordError(
+        "bad_length",
+        f"{name} has {size} bytes, {len(group)} signals of {length} samples "
+        f"in format 16 make {expected}",
+      )
+    adc = np.fromfile(file, "<i2", len(group) * length, offset=offset)
+    blocks.append(adc.reshape(length, len(group)))
+  adc = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+  adc = np.ascontiguousarray(adc.T)
+  sums = adc.view(np.uint16).sum(axis=1, dtype=np.uint16)
+  _verify(header.signals, adc[:, 0], sums)
+  invalid = None
+  if adc.min() == SENTINEL:
+    invalid = adc == SENTINEL
+  if all(line.scale == 1 and line.baseline == 0 for line in header.signals):
+    return adc, invalid
+  return _microvolts(adc, header.signals), invalid
+
+
+def _read_with_wfdb(path, header):
+  """Reads any other format; returns as `_read_format_16`."""
+  for name, group in itertools.groupby(header.signals, lambda s: s.file_name):
+    _check_before_wfdb(path, name, list(group), header.length)
+  import wfdb  # slow to import, and rarely needed
+
+  stem = os.path.abspath(path).removesuffix(".hea")
+  try:
+    record = wfdb.rdrecord(stem, physical=False, smooth_frames=False)
+    frames = [
+      np.asarray(samples, np.int64).reshape(-1, line.per_frame)
+      for samples, line in zip(record.e_d_signal, header.signals, strict=True)
+    ]
+    first = np.stack([frame[:, 0] for frame in frames])
+  except Exception as error:  # wfdb raises many types on a damaged file
+    raise RecordError(
+      "bad_header", f"wfdb cannot read it ({str(error)[:200]})"
+    ) from error
+  if first.shape[1] != (header.length or first.shape[1]):
+    raise RecordError(
+      "bad_length",
+      f"{first.shape[1]} samples read, {header.length} in the header",
+    )
+  if not any(line.skew for line in header.signals):  # skew moves the ends
+    sums = np.array([frame.sum() & 0xFFFF for frame in frames])
+    _verify(header.signals, first[:, 0], sums)
+  invalid = np.zeros(first.shape, bool)
+  for row, line in enumerate(header.signals):
+    bits = _BITS[line.format][1]
+    if bits:
+      invalid[row] = (frames[row] == -(1 << (bits - 1))).any(axis=1)
+  # Several samples per frame are averaged, as `wfdb` does.
+  adc = np.stack([frame.mean(axis=1) for frame in frames])
+  return _microvolts(adc, header.signals), invalid
+
+
+def _check_before_wfdb(path, name, group, length):
+  """Refuses files that `wfdb` would read wrongly or without bound."""
+  if not re.fullmatch(r"[-\w]+\.?\w*", name, re.ASCII):
+    raise RecordError("bad_header", f"file name {name[:60]!r}")
+  _, size = _data_file(path, name)
+  form, offset = group[0].format, _common_offset(group)
+  if form not in _BITS or any(line.format != form for line in group):
+    raise RecordError("bad_header", f"{name}: format {form} cannot be read")
+  bits = _BITS[form][0]
+  total = (length or 0) * sum(line.per_frame for line in group)
+  if bits is None:
+    if not 0 < total <= _MAX_FLAC_SAMPLES:
+      raise RecordError(
+        "bad_length",
+        f"{total} samples declared, format {form} is read from 1 up to "
+        f"{_MAX_FLAC_SAMPLES}",
+      )
+    return
+  expected = offset + math.ceil(total * bits / 8)
+  # Packed formats may round up to a whole group of samples.
+  if length is not None and not expected <= size <= expected + 3:
+    raise RecordError(
+      "bad_length",
+      f"{name} has {size} bytes, {total} samples in format {form} make "
+      f"{expected}",
+    )
+
+
+def _data_file(path, name):
+  """Returns path and bytes of a regular file beside the header."""
+  folder = os.path.dirname(path)
+  file = os.path.join(folder, name)
+  try:
+    status = os.lstat(file)
+    if stat.S_ISLNK(status.st_mode):
+      inside = os.path.realpath(folder) + os.sep
+      if not os.path.realpath(file).startswith(inside):
+        raise RecordError(
+          "bad_header", f"{name} is a link that leaves the record's folder"
+        )
+      status = os.stat(file)
+  except OSError as error:
+    raise RecordError(
+      "missing_file", f"cannot read {name} ({error.strerror})"
+    ) from error
+  if not stat.S_ISREG(status.st_mode):
+    raise RecordError("missing_file", f"{name} is not a regular file")
+  return file, status.st_size
+
+
+def _common_offset(group):
+  """Returns the bytes to skip; the signals of one file must agree."""
+  if len({line.byte_offset for line in group}) > 1:
+    raise RecordError(
+      "bad_header", f"{group[0].file_name} has several byte offsets"
+    )
+  return group[0].byte_offset
+
+
+def _verify(lines, first, sums):
+  """Compares first values (n,) and sums (n,) with the header, mod 65536."""
+  for line, value, total in zip(
+    lines, first.tolist(), sums.tolist(), strict=True
+  ):
+    if line.initial is not None and (value - line.initial) & 0xFFFF:
+      raise RecordError(
+        "bad_checksum",
+        f"lead {line.name}: first value {value}, header says {line.initial}",
+      )
+    if line.checksum is not None and (total - line.checksum) & 0xFFFF:
+      raise RecordError(
+        "bad_checksum",
+        f"lead {line.name}: checksum {total}, header says "
+        f"{line.checksum & 0xFFFF}",
+      )
+
+
+def _microvolts(adc, lines):
+  """Returns (n, T) float64 microvolts of (n, T) ADC values."""
+  scale = np.array([[line.scale] for line in lines])
+  baseline = np.array([[line.baseline] for line in lines])
+  return (adc - baseline) * scale

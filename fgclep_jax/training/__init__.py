@@ -1,0 +1,1 @@
+"""Training: a pure step, and the program around it."""

@@ -1,0 +1,220 @@
+"""What a run needs before its first step: texts, batches, step, state."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fgclep_jax import config as config_lib
+from fgclep_jax import optim, sharding, tree
+from fgclep_jax.data import batches, sources
+from fgclep_jax.data.split import inner_validation
+from fgclep_jax.errors import InputError
+from fgclep_jax.models import two_tower
+from fgclep_jax.reports import tokenizer as tokenizer_lib
+from fgclep_jax.training import checkpoint, steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """Everything fixed during a run.
+
+  Attributes:
+    config: `config.TrainConfig`.
+    tokenizer: of the reports.
+    train: `data.batches.Batches`.
+    valid: (split, positions) of the validation records.
+    mesh, definition, optimizer: see `steps`.
+    semantics: (n, Q) on the mesh, or None.
+    total: steps of the whole run.
+    step: the compiled training step, (state, batch) -> (state, metrics).
+    meta: what every checkpoint says of itself.
+  """
+
+  config: config_lib.TrainConfig
+  tokenizer: tokenizer_lib.Tokenizer
+  train: batches.Batches
+  valid: tuple
+  mesh: jax.sharding.Mesh
+  definition: object
+  optimizer: object
+  frozen: frozenset
+  semantics: jax.Array | None
+  total: int
+  step: object
+  meta: dict
+
+
+def prepare(config, workdir, data_dir, devices=None):
+  """Opens the data, builds the model's definition, compiles nothing yet."""
+  mesh = sharding.make_mesh(config.mesh, devices)
+  if config.data.batch_size % mesh.size:
+    raise InputError(
+      f"data.batch_size={config.data.batch_size} on {mesh.size} devices: "
+      "it must be divisible by the number of devices"
+    )
+  split = sources.open_split(
+    data_dir, config.data.dataset, config.data.config, config.data.train_split
+  )
+  records, valid = _parts(config.data, data_dir, split)
+  vocabulary = _vocabulary(config, workdir, split, records)
+  tokenizer = tokenizer_lib.Tokenizer(vocabulary, config.model.text.max_tokens)
+  texts = batches.texts(split, config.data.text, tokenizer)
+  train = batches.Batches(
+    split, texts, records, config.data, config.seed, mesh.size
+  )
+  definition, abstract = two_tower.abstract(config, len(vocabulary))
+  names = [n for n in abstract if not two_tower.is_statistic(n)]
+  frozen = optim.frozen_names(config.optim, names)
+  total = optim.total_steps(config.optim, train.per_epoch())
+  optimizer = optim.create(config.optim, total)
+  semantics = None
+  if config.loss.similarity == "frozen":
+    semantics = jax.device_put(texts.semantics, sharding.replicated(mesh))
+  step = functools.partial(
+    steps.train_step,
+    definition=definition,
+    config=config,
+    mesh=mesh,
+    optimizer=optimizer,
+    frozen=frozen,
+  )
+  return Run(
+    config=config,
+    tokenizer=tokenizer,
+    train=train,
+    valid=valid,
+    mesh=mesh,
+    definition=definition,
+    optimizer=optimizer,
+    frozen=frozen,
+    semantics=semantics,
+    total=total,
+    step=jax.jit(step, donate_argnums=0),
+    meta=checkpoint.make_meta(
+      config, vocabulary, {"trained_on": _trained_on(train)}
+    ),
+  )
+
+
+def initial_state(run):
+  """Draws parameters, or takes them from `config.init_from`."""
+  config, size = run.config, len(run.tokenizer.vocabulary)
+  if config.init_from:
+    params, _ = checkpoint.restore_params(config.init_from)
+    _, wanted = two_tower.abstract(config, size)
+    if lines := tree.mismatches(params, wanted):
+      raise InputError(
+        f"init_from={config.init_from} does not fit: {'; '.join(lines)}"
+      )
+  else:
+    _, params = two_tower.create(config, size, config.seed)
+  trainable, _ = steps.split(params, run.frozen)
+  state = steps.TrainState(
+    jnp.zeros((), jnp.int32), params, run.optimizer.init(trainable)
+  )
+  return jax.device_put(state, sharding.parameters(run.mesh, state))
+
+
+def restored_state(run, saved, step):
+  """Reads the state of a step onto this run's mesh."""
+  shapes = jax.eval_shape(functools.partial(_blank, run))
+  places = sharding.parameters(run.mesh, shapes)
+  abstract = jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    shapes,
+    places,
+  )
+  params, opt_state = saved.restore(step, abstract.params, abstract.opt_state)
+  number = jax.device_put(jnp.int32(step), sharding.replicated(run.mesh))
+  return steps.TrainState(number, params, opt_state)
+
+
+def check_resumable(config, workdir):
+  """Compares with the config the workdir was started with, then keeps it."""
+  path = pathlib.Path(workdir) / "config.json"
+  if path.is_file():
+    try:
+      before = config_lib.from_dict(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+      raise InputError(f"{path} is not JSON ({error}): remove it") from error
+    if lines := config_lib.difference(before, config):
+      raise InputError(
+        f"{workdir} was started with another config ({'; '.join(lines)}): "
+        "give the same one, or another workdir"
+      )
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  text = json.dumps(config_lib.to_dict(config), indent=2) + "\n"
+  path.write_text(text, encoding="utf-8")
+
+
+def _blank(run):
+  _, params = two_tower.create(run.config, len(run.tokenizer.vocabulary), 0)
+  trainable, _ = steps.split(params, run.frozen)
+  return steps.TrainState(
+    jnp.zeros((), jnp.int32), params, run.optimizer.init(trainable)
+  )
+
+
+def _parts(data, data_dir, split):
+  """Positions to train on, and (split, positions) to validate on."""
+  everything = np.arange(len(split))
+  if data.validation == "inner":
+    inner = inner_validation(
+      split.patient_ids, split.record_ids, data.inner_fraction
+    )
+    return everything[~inner], (split, everything[inner])
+  other = sources.open_split(
+    data_dir, data.dataset, data.config, data.validation
+  )
+  shared = set(split.patient_ids) & set(other.patient_ids) - {""}
+  if shared:
+    raise InputError(
+      f"{len(shared)} patients are in both {split.name} and {other.name}: "
+      "build the dataset again"
+    )
+  return everything, (other, np.arange(len(other)))
+
+
+def _vocabulary(config, workdir, split, records):
+  """The workdir's own, that of `init_from`, a file, or a trained one."""
+  for folder in (str(workdir), config.init_from):
+    if folder and checkpoint.exists(folder):
+      return checkpoint.read_meta(folder)[1]["vocabulary"]
+  if config.model.text.vocabulary:
+    return tokenizer_lib.read_vocabulary(config.model.text.vocabulary)
+  chosen = set(records.tolist())
+  texts = [
+    text
+    for i, statements in enumerate(split.statements)
+    if i in chosen
+    for text in statements
+  ]
+  return tokenizer_lib.train_vocabulary(
+    texts, config.model.text.vocabulary_size
+  )
+
+
+def _trained_on(train):
+  split = train.split
+  return {
+    "dataset": split.dataset,
+    "config": split.config,
+    "split": split.name,
+    "digest": split.digest,
+    "records": len(train.records),
+    "without_text": train.without_text,
+    "texts": len(train.texts.table),
+    "texts_truncated": train.texts.truncated,
+    "record_ids_sha256": _ids_hash(split.record_ids[train.records]),
+  }
+
+
+def _ids_hash(ids):
+  return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

@@ -1,0 +1,86 @@
+"""Metrics: JSON lines, a progress line, and TensorBoard where installed."""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+
+class Writer:
+  """Writes one line a step to `metrics.jsonl` and a progress line.
+
+  Args of the constructor:
+    workdir: folder of the run.
+    start: the step the run goes on from; later lines are taken back, so
+      that the file holds every step once.
+    steps: of the whole run.
+    examples: records a step.
+  """
+
+  def __init__(self, workdir, start, steps, examples, stream=None):
+    self._path = pathlib.Path(workdir) / "metrics.jsonl"
+    _keep_until(self._path, start)
+    self._file = open(self._path, "a", 1, "utf-8")  # noqa: SIM115
+    self._stream = stream or sys.stderr
+    self._steps = steps
+    self.examples = examples
+    self._board = _tensorboard(workdir)
+
+  def write(self, step, values):
+    """Appends one line; values are plain numbers."""
+    self._file.write(json.dumps({"step": step} | values) + "\n")
+    if self._board is not None:
+      for name, value in values.items():
+        if value is not None:
+          self._board.add_scalar(name, value, step)
+
+  def progress(self, step, values):
+    """Shows step, loss, examples per second and the time that is left."""
+    left = (self._steps - step) * values["seconds_per_step"]
+    eta = time.strftime("%H:%M:%S", time.gmtime(left))
+    line = (
+      f"step {step}/{self._steps}  loss {values['loss']:.4f}  "
+      f"{values['examples_per_second']:.1f} examples/s  ETA {eta}"
+    )
+    if self._stream.isatty():
+      end = "\n" if step == self._steps else ""
+      self._stream.write(f"\r\033[K{line}{end}")
+    else:
+      self._stream.write(line + "\n")
+    self._stream.flush()
+
+  def flush(self):
+    """Makes sure that all lines are on the disk."""
+    self._file.flush()
+    os.fsync(self._file.fileno())
+
+  def close(self):
+    self.flush()
+    self._file.close()
+    if self._board is not None:
+      self._board.close()
+
+
+def _keep_until(path, step):
+  """Drops the lines after `step`, and a torn last line."""
+  if not path.is_file():
+    return
+  kept = []
+  for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+      if json.loads(line)["step"] <= step:
+        kept.append(line + "\n")
+    except (json.JSONDecodeError, KeyError):
+      continue
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text("".join(kept), encoding="utf-8")
+  os.replace(temporary, path)
+
+
+def _tensorboard(workdir):
+  try:
+    from tensorboardX import SummaryWriter
+  except ImportError:
+    return None
+  return SummaryWriter(str(pathlib.Path(workdir) / "tensorboard"))

@@ -1,0 +1,262 @@
+"""The whole evaluation on a fake model: numbers, files, refusals."""
+
+import csv
+import html.parser
+import json
+
+import numpy as np
+import pytest
+
+from fgclep_jax import metrics
+from fgclep_jax.errors import InputError
+from fgclep_jax.evaluation import results
+from fgclep_jax.evaluation.parts import make_parts
+from fgclep_jax.evaluation.run import Options, evaluate
+from tests.evaluation_fakes import FakeModel, FakeSplit
+
+NAMES = ("sinus rhythm", "atrial fibrillation", "<script>alert(1)</script>",
+         "=1+2\u202e", "never seen")  # fmt: skip
+OPTIONS = Options(probe_fractions=(0.2, 1.0), resamples=200, batch_size=32)
+
+
+def _splits(names=NAMES, sizes=(160, 70, 90)):
+  kinds = ("train", "validation", "test")
+  splits = {
+    kind: FakeSplit(kind, n, names, seed=i)
+    for i, (kind, n) in enumerate(zip(kinds, sizes, strict=True))
+  }
+  labels = splits["test"].labels["simulated"]
+  labels[:, len(names) - 1] = 0
+  if len(names) > 3:
+    labels[8:, 3] = 0  # fewer than 10 positives
+  splits["test"].truth = labels.copy()
+  return splits
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("evaluation")
+  lines = []
+  content = evaluate(
+    FakeModel(NAMES), FakeModel(NAMES, trained=False), _splits(), ("all",),
+    folder, OPTIONS, run={"time": "then", "command": "fgclep <x>"},
+    progress=lines.append,
+  )  # fmt: skip
+  return folder, content, lines
+
+
+def test_results_have_the_schema_and_the_numbers(finished):
+  folder, content, _ = finished
+  stored = json.loads((folder / "results.json").read_text())
+  assert stored == content
+  block = stored["tasks"]["simulated"]
+  zero = block["zero_shot"]
+  assert zero["protocol"] == "standard"
+  assert 0.7 < zero["macro_auroc"] < 1
+  assert zero["ci95"][0] < zero["macro_auroc"] < zero["ci95"][1]
+  assert zero["classes_averaged"] == 4
+  assert zero["undefined_classes"] == ["never seen"]
+  assert zero["per_class"]["never seen"]["auroc"] is None
+  assert "undefined" in zero["per_class"]["never seen"]["flags"]
+  assert set(zero["prompts"]["classes"]) == set(NAMES)
+  assert set(block["linear_probe"]) == {"0.2", "1.0"}
+  assert block["linear_probe"]["0.2"]["seeds"] == 5
+  assert block["bootstrap"]["unit"] == "patient"
+  untrained = block["untrained"]["zero_shot"]["macro_auroc"]
+  assert zero["macro_auroc"] > untrained + 0.15
+  baselines = block["baselines"]
+  assert baselines["true_features"]["role"].startswith("ceiling")
+  ceiling = baselines["true_features"]["linear_probe"]["1.0"]["macro_auroc"]
+  assert ceiling == pytest.approx(1)
+  assert baselines["pooled_statistics"]["role"].startswith("floor")
+  assert "random_kernels" in baselines
+  pairs = {(p["first"], p["second"]): p for p in block["paired"]}
+  assert pairs["zero_shot", "untrained zero_shot"]["ci95"][0] > 0
+  assert stored["data"]["parts"]["test"]["records"] == 90
+  assert block["records"] < 90  # unlabelled records are not part of a task
+
+
+def test_numbers_follow_from_the_stored_scores(finished):
+  folder, content, _ = finished
+  block = content["tasks"]["simulated"]
+  with np.load(folder / "scores.npz", allow_pickle=False) as stored:
+    labels = stored["simulated/labels"]
+    area = metrics.auroc(stored["simulated/zero_shot"], labels)
+    probe = metrics.auroc(stored["simulated/linear_probe 1.0"], labels)
+    assert len(stored["simulated/record_ids"]) == block["records"]
+  zero, head = block["zero_shot"], block["linear_probe"]["1.0"]
+  assert zero["classes_averaged_n10"] == 3
+  assert zero["macro_auroc_n10"] == pytest.approx(area[:3].mean(), abs=1e-6)
+  low, high = zero["ci95_n10"]
+  assert low < zero["macro_auroc_n10"] < high
+  assert "n_pos<10" in zero["per_class"]["=1+2\u202e"]["flags"]
+  assert metrics.macro(area) == pytest.approx(zero["macro_auroc"], abs=1e-6)
+  assert metrics.macro(probe) == pytest.approx(head["macro_auroc"], abs=1e-6)
+  with open(folder / "per_class.csv", encoding="utf-8") as file:
+    rows = list(csv.DictReader(file))
+  own = [r for r in rows if r["method"] == "zero_shot"]
+  assert len(own) == 5
+  assert float(own[0]["auroc"]) == pytest.approx(area[0], abs=1e-6)
+  assert own[4]["auroc"] == ""
+  # 5 seeds, their mean, and the whole training set: 7 rows a class.
+  probes = [r for r in rows if r["method"] == "linear_probe"]
+  assert len(probes) == 7 * 5
+  values = [
+    float(r["auroc"])
+    for r in probes
+    if r["class"] == NAMES[0] and r["fraction"] == "0.2"
+  ]
+  assert [r["seed"] for r in probes[: 6 * 5 : 5]] == [*"01234", "mean"]
+  assert np.mean(values[:5]) == pytest.approx(values[5], abs=1e-5)
+  subsets = json.loads((folder / "probe_subsets.json").read_text())
+  assert [len(subsets["simulated"]["0.2"]), len(subsets["simulated"]["1.0"])] \
+    == [5, 1]  # fmt: skip
+
+
+def test_nothing_is_nan_and_hostile_names_are_inert(finished):
+  folder, _, _ = finished
+  text = (folder / "results.json").read_text()
+  assert "NaN" not in text
+  assert "Infinity" not in text
+  assert "\u202e" not in text
+  table = (folder / "per_class.csv").read_text(encoding="utf-8")
+  assert "\u202e" not in table
+  assert ",'=1+2" in table
+  page = (folder / "report.html").read_text(encoding="utf-8")
+  assert "\u202e" not in page
+  assert "<script" not in page
+  assert "&lt;script&gt;" in page
+  assert "fgclep &lt;x&gt;" in page
+
+
+class _Reader(html.parser.HTMLParser):
+  def __init__(self):
+    super().__init__()
+    self.tags, self.sources, self.open = set(), [], []
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.add(tag)
+    self.sources += [v for k, v in attrs if k in ("src", "href", "srcset")]
+    if tag not in ("meta", "img", "br"):
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+
+def test_report_is_one_well_formed_file_without_requests(finished):
+  folder, content, lines = finished
+  page = (folder / "report.html").read_text(encoding="utf-8")
+  assert "http" not in page
+  assert "url(" not in page
+  assert "@import" not in page
+  reader = _Reader()
+  reader.feed(page)
+  assert reader.open == []
+  assert not reader.tags & {"script", "link", "iframe", "object", "svg"}
+  assert len(reader.sources) == 2
+  assert all(s.startswith("data:image/png;base64,") for s in reader.sources)
+  assert "Not a medical device" in page
+  value = content["tasks"]["simulated"]["zero_shot"]["macro_auroc"]
+  assert f"<td>{100 * value:.1f}</td>" in page
+  assert (folder / "report.png").read_bytes()[:4] == b"\x89PNG"
+  for word in ("ceiling", "floor", "untrained", "Prompts", "digest"):
+    assert word in page
+  assert any("zero-shot" in line and "ceiling" not in line for line in lines)
+  assert any("ceiling" in line for line in lines)
+  # No ids of records or patients.
+  assert "test00001" not in page
+  assert "test-p" not in page
+
+
+def test_repeated_run_writes_the_same_bytes(finished, tmp_path):
+  folder, _, _ = finished
+  evaluate(
+    FakeModel(NAMES), FakeModel(NAMES, trained=False), _splits(),
+    ("simulated",), tmp_path, OPTIONS,
+    run={"time": "then", "command": "fgclep <x>"},
+  )  # fmt: skip
+  for name in (
+    "results.json", "per_class.csv", "report.html", "report.png",
+    "scores.npz", "probe_subsets.json",
+  ):  # fmt: skip
+    assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_validation_split_is_not_chosen_on(tmp_path):
+  splits = _splits(NAMES[:2])
+  del splits["test"]
+  options = Options(split="validation", resamples=50, baselines=())
+  content = evaluate(
+    FakeModel(NAMES[:2]), None, splits, ("all",), tmp_path, options
+  )
+  parts = content["data"]["parts"]
+  assert parts["test"]["split"] == "validation"
+  assert parts["fit"]["split"] == parts["choice"]["split"] == "train"
+  assert parts["fit"]["records"] + parts["choice"]["records"] == 160
+  assert parts["fit"]["patients"] + parts["choice"]["patients"] == len(
+    set(splits["train"].patient_ids)
+  )
+  assert "untrained" not in content["tasks"]["simulated"]
+  made, _ = make_parts(splits, "validation")
+  inner = set(splits["train"].patient_ids[made["choice"].rows])
+  assert not inner & set(splits["train"].patient_ids[made["fit"].rows])
+
+
+def test_order_of_records_changes_no_number(tmp_path):
+  def run(splits, folder):
+    options = Options(resamples=100, baselines=())
+    content = evaluate(
+      FakeModel(NAMES[:3]), None, splits, ("all",), folder, options
+    )
+    return content["tasks"]["simulated"]["zero_shot"]
+
+  first = run(_splits(NAMES[:3]), tmp_path / "first")
+  splits = _splits(NAMES[:3])
+  test = splits["test"]
+  rows = np.random.default_rng(1).permutation(len(test))
+  for name in ("record_ids", "patient_ids", "level", "truth"):
+    setattr(test, name, getattr(test, name)[rows])
+  test.labels["simulated"] = test.labels["simulated"][rows]
+  test.labelled["simulated"] = test.labelled["simulated"][rows]
+  second = run(splits, tmp_path / "second")
+  assert first["macro_auroc"] == second["macro_auroc"]
+  assert first["ci95"] == second["ci95"]
+
+
+def test_bad_input_gets_one_line(tmp_path):
+  model, splits = FakeModel(NAMES), _splits()
+
+  def refused(message, tasks=("all",), **changes):
+    with pytest.raises(InputError, match=message) as caught:
+      evaluate(model, None, splits, tasks, tmp_path, Options(**changes))
+    assert "\n" not in str(caught.value)
+
+  refused("task 'super' is not in dataset fake_ecg", tasks=("super",))
+  refused("no split 'fold10'", split="fold10")
+  refused("needs a train split beside", split="train")
+  refused("above 0, at most 1", probe_fractions=(0.0,))
+  refused("cannot read prompt file", prompt_file="/nowhere.json")
+  splits["test"].patient_ids[:3] = splits["train"].patient_ids[0]
+  refused("3 of 90 records .* share a patient")
+  options = Options(
+    allow_overlap=True, resamples=20, probe_fractions=(), baselines=()
+  )
+  content = evaluate(model, None, splits, ("all",), tmp_path, options)
+  assert content["data"]["overlap_records"] == 3
+  assert content["data"]["overlap_allowed"] is True
+  splits["test"].labelled["simulated"][:] = False
+  refused("no record of split 'test' has a label")
+
+
+def test_clean_values_are_plain_json():
+  dirty = {
+    1: np.float32(0.12345678),
+    "a": [np.nan, np.inf, np.int64(3), np.bool_(True)],
+    "b": (None, np.array([1.5])),
+  }
+  assert results.clean(dirty) == {
+    "1": 0.123457,
+    "a": [None, None, 3, True],
+    "b": [None, [1.5]],
+  }

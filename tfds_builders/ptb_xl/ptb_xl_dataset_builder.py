@@ -1,0 +1,206 @@
+"""TFDS builder of PTB-XL 1.0.3 (see README.md beside this file)."""
+
+import dataclasses
+import os
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from fgclep_jax.errors import InputError
+from fgclep_jax.reports import statements
+from fgclep_jax.signals import contract, quality, reader
+
+from . import archive, labels
+
+NAME = "ptb_xl"
+SECONDS = 10  # length of every published record
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """PTB-XL: 21,799 clinical 12-lead ECGs of 10 s from 18,869 patients."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES: ClassVar = {"1.0.0": "First version, from PTB-XL 1.0.3."}
+  BUILDER_CONFIGS: ClassVar = [
+    tfds.core.BuilderConfig(
+      name="original", description="Records, reports and labels as published."
+    ),
+  ]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = (
+    "Unpack https://physionet.org/content/ptb-xl/1.0.3/ into the manual "
+    f"directory, which must then hold {archive.TREE}."
+  )
+
+  def _info(self):
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(
+        contract.example_features(tfds.features, labels.TASKS)
+      ),
+      homepage="https://physionet.org/content/ptb-xl/1.0.3/",
+      metadata=tfds.core.MetadataDict(_fixed_metadata()),
+    )
+
+  def _split_generators(self, dl_manager):
+    with contract.exit_on_bad_input(NAME):
+      root = _manual_dir(dl_manager)
+      source = _open_archive(root)
+      self._log = contract.BuildLog.from_environment()
+    self.info.metadata.update(
+      partial=source.partial,
+      sampling_rate=source.rate,
+      reports="ptbxl_database.csv"
+      if source.english is None
+      else "reports_en.csv, else ptbxl_database.csv",
+    )
+    splits = [
+      split
+      for split in archive.SPLITS
+      if any(row.split == split for row in source.rows)
+    ]
+    return {
+      split: self._generate_examples(source, split, split == splits[-1])
+      for split in splits
+    }
+
+  def _generate_examples(self, source, split, is_last):
+    log = self._log
+    with contract.exit_on_bad_input(NAME):
+      for row in source.rows:
+        if row.split == split:
+          example = _example(source, row, log)
+          if example:
+            yield row.record_id, example
+      log.write(self.data_dir)
+      if is_last:
+        print(f"{NAME}: {log.summary()}")
+        log.check()
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """An opened archive: everything but the waveforms."""
+
+  root: str
+  rate: int
+  rows: list[archive.Row]
+  english: dict[str, str] | None  # record id -> report
+  code_table: dict[str, dict[str, str]]
+  partial: bool
+  allow_missing: bool
+
+
+def _manual_dir(dl_manager):
+  try:
+    return os.fspath(dl_manager.manual_dir)
+  except AssertionError as error:
+    found = str(error).split(" Create it")[0].removesuffix(".")
+    raise InputError(
+      f"{found}; pass --manual_dir with a folder that holds {archive.TREE}"
+    ) from error
+
+
+def _open_archive(root):
+  """Reads the tables and checks what can be checked before the waveforms."""
+  rate = archive.choose_rate(root)
+  codes = archive.read_table(
+    os.path.join(root, "scp_statements.csv"), labels.CODE_COLUMNS
+  )
+  code_table = labels.code_table(entry for _, entry in codes)
+  rows = archive.read_database(root, rate, code_table)
+  missing = archive.files_missing(root, rows)
+  allow_missing = os.environ.get("FGCLEP_ALLOW_MISSING", "0") == "1"
+  held_out = [row for row in missing if row.split != "train"]
+  if held_out and not allow_missing:
+    raise InputError(
+      f"{len(held_out)} records of validation and test have no files, first "
+      f"{held_out[0].path}.hea or .dat in {root}: complete the archive, or "
+      "set FGCLEP_ALLOW_MISSING=1 to build without them"
+    )
+  if archive.is_complete(rows):
+    _check_sizes(rows, code_table)
+  return Source(
+    root,
+    rate,
+    rows,
+    archive.read_english_reports(root),
+    code_table,
+    partial=bool(missing) or not archive.is_complete(rows),
+    allow_missing=allow_missing,
+  )
+
+
+def _check_sizes(rows, code_table):
+  """Raises InputError when the release's record count hides other sizes."""
+  found = {"records": [row.split for row in rows]}
+  for task in labels.TASKS:
+    found[task] = [
+      row.split for row in rows if labels.members(row.codes, code_table)[task]
+    ]
+  expected = {"records": archive.SPLIT_SIZES} | labels.TASK_SIZES
+  for name, members in found.items():
+    sizes = tuple(members.count(split) for split in archive.SPLITS)
+    if sizes != expected[name]:
+      raise InputError(
+        f"{name}: {sizes} in train, validation, test, but release 1.0.3 has "
+        f"{expected[name]}: use its tables unchanged"
+      )
+
+
+def _example(source, row, log):
+  """Returns the example of one record, or None when it was dropped."""
+  try:
+    record = reader.read_record(os.path.join(source.root, row.path))
+  except reader.RecordError as error:
+    if row.split != "train" and not source.allow_missing:
+      raise InputError(
+        f"record {row.record_id} of {row.split} cannot be read ({error}): "
+        "repair it, or set FGCLEP_ALLOW_MISSING=1 to build without it"
+      ) from error
+    log.drop(row.record_id, row.path, error.reason, str(error))
+    return None
+  english = (source.english or {}).get(row.record_id)
+  report = row.report if english is None else english
+  found = statements.split_report(report)
+  remarks = {
+    "age_over_89": row.over_89,
+    "no_statements": not found,
+    # Not English: reports_en.csv is absent or lacks this record.
+    "report_original": english is None and bool(found),
+    "length_other": record.signal.shape[1] != SECONDS * source.rate,
+  }
+  flags = list(record.quality.flags)
+  flags += [flag for flag, holds in remarks.items() if holds]
+  log.keep(flags)
+  return {
+    "record_id": row.record_id,
+    "patient_id": row.patient_id,
+    "ecg": record.signal,
+    "sampling_rate": round(record.rate),
+    "statements": found,
+    "features": [],
+    "age": np.float32(row.age),
+    "sex": row.sex,
+    "quality": record.quality.example() | {"flags": flags},
+  } | labels.example_labels(row.codes, source.code_table, row.split)
+
+
+def _fixed_metadata():
+  """What holds for every build: classes, protocols, limits."""
+  return {
+    "class_names": {task: list(names) for task, names in labels.TASKS.items()},
+    "class_names_merl": {
+      split: {
+        task: list(labels.merl_order(task, split)) for task in labels.TASKS
+      }
+      for split in archive.SPLITS
+    },
+    "label_protocol": (
+      "every code in scp_codes counts, whatever its likelihood; labels: one "
+      "class order for all splits; labels_merl: the column order of each "
+      "split's published file"
+    ),
+    "split_protocol": "strat_fold 1-8 train, 9 validation, 10 test",
+    "patient_disjoint": True,
+    "quality_policy": dataclasses.asdict(quality.BENCHMARK),
+  }

@@ -1,0 +1,120 @@
+"""TFDS builder of the simulated cohort (see README.md beside this file)."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from fgclep_jax.reports import features as vocabulary
+from fgclep_jax.signals import contract, leads, quality, simulate
+
+from .cohort import SPLITS, Cohort
+
+NAME = "simulated_ecg"
+TASK = "simulated"
+TASKS = {TASK: simulate.DIAGNOSES}
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """Simulated ECGs of 10 s with diagnoses, waveform features and reports."""
+
+  VERSION = tfds.core.Version(f"{simulate.VERSION}.0.0")
+  RELEASE_NOTES: ClassVar = {f"{simulate.VERSION}.0.0": "The frozen simulator."}
+  BUILDER_CONFIGS: ClassVar = [
+    tfds.core.BuilderConfig(
+      name="original", description="Reports as the simulator writes them."
+    ),
+  ]
+
+  def _info(self):
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(
+        contract.example_features(tfds.features, TASKS, _extra())
+      ),
+      metadata=tfds.core.MetadataDict(_fixed_metadata()),
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # nothing is downloaded
+    with contract.exit_on_bad_input(NAME):
+      cohort = Cohort.from_environment()
+      self._log = contract.BuildLog.from_environment()
+    self.info.metadata.update(
+      seed=cohort.seed, records=cohort.records, sampling_rate=cohort.rate
+    )
+    self._split_of = {}  # patient id -> split
+    present = {cohort.split_of(index) for index in range(cohort.records)}
+    splits = [split for split in SPLITS if split in present]
+    return {
+      split: self._generate_examples(cohort, split, split == splits[-1])
+      for split in splits
+    }
+
+  def _generate_examples(self, cohort, split, is_last):
+    for index in range(cohort.records):
+      if cohort.split_of(index) == split:
+        record = simulate.simulate(index, cohort.seed, cohort.rate)
+        owner = self._split_of.setdefault(record.patient_id, split)
+        assert owner == split, f"{record.patient_id} in {owner} and {split}"
+        example = _example(record)
+        self._log.keep(example["quality"]["flags"])
+        yield record.record_id, example
+    self._log.write(self.data_dir)
+    if is_last:
+      print(f"{NAME}: {self._log.summary()}")
+
+
+def _extra():
+  """What only simulated records can have: the truth."""
+  return {
+    "truth": tfds.features.Tensor(
+      shape=(len(simulate.FEATURES),), dtype=np.uint8
+    ),
+    "measurements": dict.fromkeys(simulate.MEASUREMENTS, np.float32),
+  }
+
+
+def _example(record):
+  signal, found = quality.assemble(record.signal, leads.LEADS, record.rate)
+  labels = {TASK: _multi_hot(record.diagnoses, simulate.DIAGNOSES)}
+  return {
+    "record_id": record.record_id,
+    "patient_id": record.patient_id,
+    "ecg": signal,
+    "sampling_rate": record.rate,
+    "statements": list(record.statements),
+    "features": [],
+    "age": np.float32(record.age),
+    "sex": record.sex,
+    "quality": found.example(),
+    "labels": labels,
+    "labels_merl": labels,
+    "labelled": {TASK: True},
+    "truth": _multi_hot(record.features, simulate.FEATURES),
+    "measurements": {
+      name: np.float32(value) for name, value in record.measurements.items()
+    },
+  }
+
+
+def _multi_hot(present, names):
+  return np.array([name in present for name in names], np.uint8)
+
+
+def _fixed_metadata():
+  """What holds for every build: classes, features, protocols."""
+  known = vocabulary.lookup(simulate.FEATURES)
+  return {
+    "class_names": {TASK: list(simulate.DIAGNOSES)},
+    "feature_names": [feature.name for feature in known],
+    "measurement_names": list(simulate.MEASUREMENTS),
+    "partial": False,
+    "simulator_version": simulate.VERSION,
+    "label_protocol": "diagnoses the record was made with, all of them",
+    "truth_protocol": "features measured on the record without noise",
+    "split_protocol": "by patient number, modulo 10: 0-6 train, 7 "
+    "validation, 8-9 test",
+    "patient_disjoint": True,
+    "quality_policy": dataclasses.asdict(quality.BENCHMARK),
+  }

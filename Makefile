@@ -23,7 +23,7 @@ test-all: install
 	$(BIN)/python -m pytest -m ""
 
 bench: install
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
 
 lint: install
 	$(BIN)/ruff check .

@@ -32,6 +32,10 @@ class DataConfig:
   statements_per_record: int = 0
   # "statements": each one is a text; "report": all of a record joined.
   text: str = "statements"
+  # Simulated records that are gone through, so many times, before the real
+  # ones: a start for small archives.
+  simulated_records: int = 0
+  simulated_epochs: float = 10.0
   cache_gib: float = 8.0  # host memory for signals read before
   threads: int = 2
 

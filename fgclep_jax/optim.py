@@ -1,19 +1,10 @@
 """Configuration -> optax: AdamW, warm-up and cosine, frozen leaves, rates."""
 
-import math
-
 import jax
 import optax
 
 from fgclep_jax import tree
 from fgclep_jax.errors import InputError
-
-
-def total_steps(config, batches_per_epoch):
-  """Steps of the whole run, at least 1."""
-  if config.steps:
-    return config.steps
-  return max(1, math.ceil(config.epochs * batches_per_epoch))
 
 
 def schedule(config, steps):

@@ -44,7 +44,7 @@ def simulated(tmp_path_factory):
   out = tmp_path_factory.mktemp("datasets")
   environment = dict(os.environ)
   environment |= {
-    "FGCLEP_SIMULATED_RECORDS": "160",
+    "FGCLEP_SIMULATED_RECORDS": "300",
     "FGCLEP_SIMULATED_RATE": "100",
     "TF_CPP_MIN_LOG_LEVEL": "3",
   }

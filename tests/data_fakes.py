@@ -13,8 +13,15 @@ STATEMENTS = (
 )
 
 
+class FakeSplit(types.SimpleNamespace):
+  """What `data.batches` and `data.mixture` read of `sources.Split`."""
+
+  def __len__(self):
+    return len(self.record_ids)
+
+
 def split(records=23, samples=100, seed=0):
-  """An object with what `data.batches` reads of `sources.Split`."""
+  """Records with 0 to 3 statements each; the first has none."""
   rng = np.random.default_rng(seed)
   counts = rng.integers(0, 4, records)
   counts[:2] = 0, 3
@@ -24,14 +31,18 @@ def split(records=23, samples=100, seed=0):
   ]
   ecg = rng.integers(-999, 999, (records, 12, samples)).astype(np.int16)
   statements = [tuple(STATEMENTS[i] for i in row) for row in ids]
-  return types.SimpleNamespace(
+  return FakeSplit(
     dataset="fake",
     config="original",
     name="train",
+    digest="0",
+    partial=True,
+    record_ids=np.array([f"r{i}" for i in range(records)]),
+    patient_ids=np.array([f"p{i}" for i in range(records)]),
     table=STATEMENTS,
     statement_ids=np.concatenate(ids),
     statement_offsets=np.append(0, np.cumsum(counts)),
     statements=statements,
     ecg=ecg,
-    signals=lambda i, rate, samples, cache: ecg[i],
+    signals=lambda i, rate, samples, cache=0: ecg[i],
   )

@@ -112,3 +112,18 @@ def test_tfidf():
   )
   rare = similarity.tfidf(["sinus rhythm", "sinus block", "sinus block"])
   assert rare[0] @ rare[1] < 0.5  # the common word counts less
+
+
+def test_what_comes_before_is_gone_through_first():
+  data = make(batch=5)
+  first, then = data.records[:6], data.records[6:]
+  staged = b.Batches(
+    data.split, data.texts, then, data.config, 0, 1, first, 2.5
+  )
+  assert staged.before_steps == 3
+  assert staged.steps(2) == 3 + -(-2 * len(then) // 5)
+  early = np.concatenate([staged.order(k) for k in range(3)])
+  assert sorted(early[:6]) == sorted(early[6:12]) == sorted(first)
+  late = np.concatenate([staged.order(k) for k in range(3, 3 + len(then))])
+  for epoch in late.reshape(5, len(then)):
+    assert sorted(epoch) == sorted(then)

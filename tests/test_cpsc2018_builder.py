@@ -198,7 +198,7 @@ def test_split_files_are_checked(builder, tmp_path):
     ("A0002", "../A2", "line 2: filename"),
     ("VPC,NORM", "NORM,VPC", "last columns"),
     ("STD", "STX", "no column 'STD'"),
-    (",1", ",2", "0 or 1 expected"),
+    (",1\n", ",2\n", "0 or 1 expected"),
   ):
     assert old in text
     path.write_text(text.replace(old, new))
@@ -333,7 +333,7 @@ def test_odd_structs(builder, tmp_path):
     with pytest.raises(reader.RecordError) as caught:
       write(**fields)
     assert caught.value.reason == reason
-  with pytest.raises(reader.RecordError, match="no such file|No such file"):
+  with pytest.raises(reader.RecordError, match="No such file"):
     read(tmp_path / "absent.mat")
   # A few kilobytes that would expand to gigabytes.
   bomb = zlib.compress(bytes(1 << 27), 9)

@@ -107,7 +107,7 @@ def config_file(tmp_path_factory):
 
 
 def wait_for_step(workdir, step, process):
-  for _ in range(1200):
+  for _ in range(6000):
     if (workdir / "metrics.jsonl").is_file() and len(
       (workdir / "metrics.jsonl").read_text().splitlines()
     ) >= step:
@@ -152,7 +152,7 @@ def test_sigterm_saves_and_exits_75(simulated, tmp_path, config_file):
   )
   wait_for_step(tmp_path, 3, process)
   process.terminate()
-  error = process.communicate(timeout=60)[1]
+  error = process.communicate(timeout=300)[1]
   assert process.returncode == 75, error
   assert "run the same command to go on" in error
   step, _ = checkpoint.read_meta(tmp_path)

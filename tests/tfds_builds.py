@@ -50,7 +50,7 @@ def build(builder, manual_dir, data_dir, config="original"):
 
 def load(name, data_dir, config="original"):
   """Returns split -> record id -> example, metadata, and the folder."""
-  folder = data_dir / name / config / "1.0.0"
+  [folder] = (data_dir / name / config).glob("*.*.*")
   dataset = tfds.builder_from_directory(folder)
   examples = {
     split: {e["record_id"].decode(): e for e in dataset.as_data_source(split)}

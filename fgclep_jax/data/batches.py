@@ -6,6 +6,7 @@ own, are cut into batches; nothing is dropped at the end of an epoch.
 
 import dataclasses
 import functools
+import math
 
 import grain
 import numpy as np
@@ -83,6 +84,7 @@ class Batches:
     config: `config.DataConfig`.
     seed: of the order.
     divisor: the number of devices; the number of texts is a multiple of it.
+    before: positions that are gone through first, `before_epochs` times.
 
   A batch is a dict of arrays:
     ecg: (B, 12, T) int16 microvolts.
@@ -93,45 +95,56 @@ class Batches:
     records: (B,) int64 positions in the split, host side only.
   """
 
-  def __init__(self, split, texts, records, config, seed, divisor=1):
-    counts = np.diff(texts.offsets)[records]
+  def __init__(
+    self, split, texts, records, config, seed, divisor=1, before=(),
+    before_epochs=0.0,
+  ):  # fmt: skip
+    counts = np.diff(texts.offsets)
     self.split, self.texts, self.config = split, texts, config
-    self.records = np.asarray(records)[counts > 0]
-    self.without_text = int((counts == 0).sum())
+    self.records = _with_text(records, counts)
+    self.without_text = len(records) - len(self.records)
+    self.before = _with_text(before, counts)
+    self.before_steps = math.ceil(
+      before_epochs * len(self.before) / config.batch_size
+    )
     self.seed, self.divisor = seed, divisor
     if not len(self.records):
       raise InputError(
         f"{split.dataset}/{split.config} split {split.name!r} has no record "
         "with a statement: nothing to train on"
       )
-    self.width = int(counts.max())
+    self.width = int(counts[np.append(self.records, self.before)].max())
     if config.statements_per_record:
       self.width = min(self.width, config.statements_per_record)
     self.samples = round(config.rate * config.seconds)
 
-  def per_epoch(self):
-    """Batches an epoch, not rounded."""
-    return len(self.records) / self.config.batch_size
+  def steps(self, epochs):
+    """Batches of `epochs` over the records, and of what comes before."""
+    batches = epochs * len(self.records) / self.config.batch_size
+    return self.before_steps + max(1, math.ceil(batches))
 
   def order(self, k):
     """(B,) positions in the split of the records of batch k."""
+    stage = int(k >= self.before_steps)
+    records = (self.before, self.records)[stage]
     size = self.config.batch_size
-    places = np.arange(k * size, (k + 1) * size)
-    epochs, within = np.divmod(places, len(self.records))
+    first = (k - stage * self.before_steps) * size
+    epochs, within = np.divmod(np.arange(first, first + size), len(records))
     out = np.empty(size, np.int64)
     for epoch in np.unique(epochs):
       here = epochs == epoch
-      out[here] = self.records[self._permutation(int(epoch))[within[here]]]
+      order = self._permutation(stage, int(epoch), len(records))
+      out[here] = records[order[within[here]]]
     return out
 
   @functools.lru_cache(maxsize=3)  # noqa: B019  one object a run
-  def _permutation(self, epoch):
-    return _generator(self.seed, 0, epoch).permutation(len(self.records))
+  def _permutation(self, stage, epoch, count):
+    return _generator(self.seed, stage, epoch).permutation(count)
 
   def __getitem__(self, k):
     records = self.order(k)
     statement = np.full((len(records), self.width), ABSENT, np.int32)
-    draw = _generator(self.seed, 1, k)
+    draw = _generator(self.seed, 2, k)
     for row, record in zip(statement, records, strict=True):
       ids = self.texts.of(record)
       if len(ids) > self.width:
@@ -179,6 +192,11 @@ class Batches:
       prefetch_buffer_size=2 * self.config.threads,
     )
     return iter(data.to_iter_dataset(options))
+
+
+def _with_text(records, counts):
+  records = np.asarray(records, np.int64)
+  return records[counts[records] > 0]
 
 
 def _generator(*key):

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import tempfile
+import zipfile
 
 import numpy as np
 
@@ -98,14 +99,17 @@ def _load(folder, digest):
       return None
     columns = {}
     for name in FILES[1:]:
-      with np.load(folder / name, allow_pickle=False) as file:
+      with (
+        open(folder / name, "rb") as handle,
+        np.load(handle, allow_pickle=False) as file,
+      ):
         if str(file["digest"]) != digest:
           return None
         for key in file.files:
           split, _, column = key.partition("|")
           if column:
             columns.setdefault(split, {})[column] = file[key]
-  except (OSError, ValueError, KeyError):
+  except (OSError, ValueError, KeyError, zipfile.BadZipFile):
     return None  # half written or of another version: made again
   return columns, tuple(stored["statements"])
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from fgclep_jax import config as config_lib
 from fgclep_jax import optim, sharding, tree
-from fgclep_jax.data import batches, sources
+from fgclep_jax.data import batches, mixture, sources
 from fgclep_jax.data.split import inner_validation
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import two_tower
 from fgclep_jax.reports import tokenizer as tokenizer_lib
+from fgclep_jax.signals import simulate
 from fgclep_jax.training import checkpoint, steps
 
 
@@ -62,16 +63,23 @@ def prepare(config, workdir, data_dir, devices=None):
     data_dir, config.data.dataset, config.data.config, config.data.train_split
   )
   records, valid = _parts(config.data, data_dir, split)
-  vocabulary = _vocabulary(config, workdir, split, records)
+  before = ()
+  if config.data.simulated_records:
+    before = len(split) + np.arange(config.data.simulated_records)
+    split = mixture.Mixture(
+      split, len(before), config.seed, config.data.rate, config.data.seconds
+    )
+  vocabulary = _vocabulary(config, workdir, split, np.append(records, before))
   tokenizer = tokenizer_lib.Tokenizer(vocabulary, config.model.text.max_tokens)
   texts = batches.texts(split, config.data.text, tokenizer)
   train = batches.Batches(
-    split, texts, records, config.data, config.seed, mesh.size
-  )
+    split, texts, records, config.data, config.seed, mesh.size, before,
+    config.data.simulated_epochs,
+  )  # fmt: skip
   definition, abstract = two_tower.abstract(config, len(vocabulary))
   names = [n for n in abstract if not two_tower.is_statistic(n)]
   frozen = optim.frozen_names(config.optim, names)
-  total = optim.total_steps(config.optim, train.per_epoch())
+  total = config.optim.steps or train.steps(config.optim.epochs)
   optimizer = optim.create(config.optim, total)
   semantics = None
   if config.loss.similarity == "frozen":
@@ -209,6 +217,8 @@ def _trained_on(train):
     "split": split.name,
     "digest": split.digest,
     "records": len(train.records),
+    "simulated_records": train.config.simulated_records,
+    "simulator_version": simulate.VERSION,
     "without_text": train.without_text,
     "texts": len(train.texts.table),
     "texts_truncated": train.texts.truncated,

@@ -1,12 +1,12 @@
 """Reads the tables of an unpacked PTB-XL archive."""
 
 import ast
-import csv
 import dataclasses
 import os
 import re
 
 from fgclep_jax.errors import InputError
+from fgclep_jax.signals import contract
 
 TREE = (
   "ptbxl_database.csv, scp_statements.csv, "
@@ -86,7 +86,7 @@ def read_database(root, rate, known_codes):
   """
   path = os.path.join(root, "ptbxl_database.csv")
   rows = []
-  for line, entry in read_table(path, _COLUMNS):
+  for line, entry in contract.read_table(path, _COLUMNS, TREE):
     try:
       rows.append(_row(entry, rate, known_codes))
     except (ValueError, TypeError, SyntaxError, RecursionError) as error:
@@ -98,34 +98,11 @@ def read_database(root, rate, known_codes):
   return rows
 
 
-def read_table(path, columns):
-  """Yields line number and dict column -> text of each line of a CSV file.
-
-  Raises:
-    InputError: the file cannot be read, or a column is absent.
-  """
-  try:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-      reader = csv.DictReader(file, restval="")
-      absent = set(columns) - set(reader.fieldnames or ())
-      if absent:
-        raise InputError(
-          f"{path}: no column {', '.join(map(repr, sorted(absent)))}"
-        )
-      for entry in reader:
-        yield reader.line_num, entry
-  except OSError as error:
-    raise InputError(
-      f"{path}: {error.strerror}; expected beside it: {TREE}"
-    ) from error
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from error
-
-
 def _row(entry, rate, known_codes):
   """Turns one line of the table into a Row; raises on any odd value."""
   ecg_id = int(entry["ecg_id"])
-  age = float(entry["age"] or "nan")
+  # 300 stands for "over 89"; some rows hold the true age of 90 or more.
+  age, over_89 = contract.known_age(float(entry["age"] or "nan"))
   path = entry[_FILE_COLUMN[rate]]
   # The release's own layout; a path that leads elsewhere is refused.
   if not re.fullmatch(rf"records{rate}/\d{{5}}/\d{{5}}_[lh]r", path):
@@ -142,12 +119,11 @@ def _row(entry, rate, known_codes):
   sex = {"0": 0, "1": 1, "": -1}.get(entry["sex"].removesuffix(".0"))
   if sex is None:
     raise ValueError(f"sex {entry['sex'][:20]!r}: 0, 1 or nothing expected")
-  # 300 stands for "over 89"; some rows hold the true age of 90 or more.
   return Row(
     record_id=f"{ecg_id:05d}",
     patient_id=str(int(float(entry["patient_id"]))),
-    age=90.0 if age > 89 else age,
-    over_89=age > 89,
+    age=age,
+    over_89=over_89,
     sex=sex,
     report=entry["report"],
     codes=tuple(codes),
@@ -178,7 +154,7 @@ def read_english_reports(root):
   if not os.path.exists(path):
     return None
   reports = {}
-  for line, row in read_table(path, ("ecg_id", "report")):
+  for line, row in contract.read_table(path, ("ecg_id", "report"), TREE):
     if not re.fullmatch(r"\d{1,5}", row["ecg_id"], re.ASCII):
       raise InputError(
         f"{path}, line {line}: ecg_id {row['ecg_id'][:20]!r} is no number"

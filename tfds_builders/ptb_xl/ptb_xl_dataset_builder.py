@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.reports import statements
+from fgclep_jax.reports import enhanced, statements
 from fgclep_jax.signals import contract, quality, reader
 
 from . import archive, labels
@@ -25,6 +25,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   BUILDER_CONFIGS: ClassVar = [
     tfds.core.BuilderConfig(
       name="original", description="Records, reports and labels as published."
+    ),
+    tfds.core.BuilderConfig(
+      name="enhanced", description="With verified waveform features."
     ),
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -43,15 +46,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     with contract.exit_on_bad_input(NAME):
-      root = _manual_dir(dl_manager)
-      source = _open_archive(root)
+      source = _open_archive(contract.manual_dir(dl_manager, archive.TREE))
       self._log = contract.BuildLog.from_environment()
+      self._added = enhanced.of_config(
+        self.builder_config.name,
+        source.root,
+        [row.record_id for row in source.rows],
+        self._log.max_skip_rate,
+      )
     self.info.metadata.update(
       partial=source.partial,
       sampling_rate=source.rate,
       reports="ptbxl_database.csv"
       if source.english is None
       else "reports_en.csv, else ptbxl_database.csv",
+      **({"enhanced": self._added.metadata} if self._added else {}),
     )
     splits = [
       split
@@ -68,7 +77,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     with contract.exit_on_bad_input(NAME):
       for row in source.rows:
         if row.split == split:
-          example = _example(source, row, log)
+          example = _example(source, row, self._added, log)
           if example:
             yield row.record_id, example
       log.write(self.data_dir)
@@ -90,26 +99,16 @@ class Source:
   allow_missing: bool
 
 
-def _manual_dir(dl_manager):
-  try:
-    return os.fspath(dl_manager.manual_dir)
-  except AssertionError as error:
-    found = str(error).split(" Create it")[0].removesuffix(".")
-    raise InputError(
-      f"{found}; pass --manual_dir with a folder that holds {archive.TREE}"
-    ) from error
-
-
 def _open_archive(root):
   """Reads the tables and checks what can be checked before the waveforms."""
   rate = archive.choose_rate(root)
-  codes = archive.read_table(
-    os.path.join(root, "scp_statements.csv"), labels.CODE_COLUMNS
+  codes = contract.read_table(
+    os.path.join(root, "scp_statements.csv"), labels.CODE_COLUMNS, archive.TREE
   )
   code_table = labels.code_table(entry for _, entry in codes)
   rows = archive.read_database(root, rate, code_table)
   missing = archive.files_missing(root, rows)
-  allow_missing = os.environ.get("FGCLEP_ALLOW_MISSING", "0") == "1"
+  allow_missing = contract.allow_missing()
   held_out = [row for row in missing if row.split != "train"]
   if held_out and not allow_missing:
     raise InputError(
@@ -147,17 +146,12 @@ def _check_sizes(rows, code_table):
       )
 
 
-def _example(source, row, log):
+def _example(source, row, added, log):
   """Returns the example of one record, or None when it was dropped."""
   try:
     record = reader.read_record(os.path.join(source.root, row.path))
   except reader.RecordError as error:
-    if row.split != "train" and not source.allow_missing:
-      raise InputError(
-        f"record {row.record_id} of {row.split} cannot be read ({error}): "
-        "repair it, or set FGCLEP_ALLOW_MISSING=1 to build without it"
-      ) from error
-    log.drop(row.record_id, row.path, error.reason, str(error))
+    log.lose(row.record_id, row.path, row.split, error, source.allow_missing)
     return None
   english = (source.english or {}).get(row.record_id)
   report = row.report if english is None else english
@@ -171,6 +165,7 @@ def _example(source, row, log):
   }
   flags = list(record.quality.flags)
   flags += [flag for flag, holds in remarks.items() if holds]
+  features = added.features_of(row.record_id) if added else []
   log.keep(flags)
   return {
     "record_id": row.record_id,
@@ -178,7 +173,7 @@ def _example(source, row, log):
     "ecg": record.signal,
     "sampling_rate": round(record.rate),
     "statements": found,
-    "features": [],
+    "features": features,
     "age": np.float32(row.age),
     "sex": row.sex,
     "quality": record.quality.example() | {"flags": flags},

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from fgclep_jax.reports import enhanced
 from fgclep_jax.reports import features as vocabulary
 from fgclep_jax.signals import contract, leads, quality, simulate
 
@@ -25,7 +26,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     tfds.core.BuilderConfig(
       name="original", description="Reports as the simulator writes them."
     ),
+    tfds.core.BuilderConfig(
+      name="enhanced", description="With verified waveform features."
+    ),
   ]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = (
+    "Nothing for the config `original`. `enhanced` needs enhanced.parquet and "
+    "enhanced_records.parquet there, or the former named in FGCLEP_ENHANCED."
+  )
 
   def _info(self):
     return self.dataset_info_from_configs(
@@ -36,28 +44,40 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
 
   def _split_generators(self, dl_manager):
-    del dl_manager  # nothing is downloaded
     with contract.exit_on_bad_input(NAME):
       cohort = Cohort.from_environment()
       self._log = contract.BuildLog.from_environment()
+      tree = f"{enhanced.FILE} and {enhanced.RECORDS_FILE}"
+      added = enhanced.of_config(
+        self.builder_config.name,
+        lambda: contract.manual_dir(dl_manager, tree),
+        [f"S{index:08d}" for index in range(cohort.records)],
+        max_unjudged=0,
+      )
     self.info.metadata.update(
-      seed=cohort.seed, records=cohort.records, sampling_rate=cohort.rate
+      seed=cohort.seed,
+      records=cohort.records,
+      sampling_rate=cohort.rate,
+      **({"enhanced": added.metadata} if added else {}),
     )
     self._split_of = {}  # patient id -> split
     present = {cohort.split_of(index) for index in range(cohort.records)}
     splits = [split for split in SPLITS if split in present]
     return {
-      split: self._generate_examples(cohort, split, split == splits[-1])
+      split: self._generate_examples(
+        (cohort, added), split, split == splits[-1]
+      )
       for split in splits
     }
 
-  def _generate_examples(self, cohort, split, is_last):
+  def _generate_examples(self, tools, split, is_last):
+    cohort, added = tools
     for index in range(cohort.records):
       if cohort.split_of(index) == split:
         record = simulate.simulate(index, cohort.seed, cohort.rate)
         owner = self._split_of.setdefault(record.patient_id, split)
         assert owner == split, f"{record.patient_id} in {owner} and {split}"
-        example = _example(record)
+        example = _example(record, added)
         self._log.keep(example["quality"]["flags"])
         yield record.record_id, example
     self._log.write(self.data_dir)
@@ -75,7 +95,7 @@ def _extra():
   }
 
 
-def _example(record):
+def _example(record, added):
   signal, found = quality.assemble(record.signal, leads.LEADS, record.rate)
   labels = {TASK: _multi_hot(record.diagnoses, simulate.DIAGNOSES)}
   return {
@@ -84,7 +104,7 @@ def _example(record):
     "ecg": signal,
     "sampling_rate": record.rate,
     "statements": list(record.statements),
-    "features": [],
+    "features": added.features_of(record.record_id) if added else [],
     "age": np.float32(record.age),
     "sex": record.sex,
     "quality": found.example(),

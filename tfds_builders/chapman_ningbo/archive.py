@@ -1,0 +1,124 @@
+"""Finds the records and splits of a Chapman-Shaoxing-Ningbo archive."""
+
+import dataclasses
+import re
+
+from fgclep_jax.errors import InputError
+from fgclep_jax.signals import challenge, contract, header, published
+from fgclep_jax.signals.header import RecordError
+
+from . import labels
+
+TREE = (
+  "WFDBRecords/01/010/JS00001.{hea,mat} ..., and optionally "
+  "merl/.../chapman_{train,val,test}.csv"
+)
+SPLITS = (*published.SPLITS, "unlabelled")
+_ID = r"JS\d{5}"
+# The record line and the line of lead I run into each other in JS01052 and
+# JS23074: `JS01052 12 500 500000/mV 16 0 15 31255 0 I`.
+_FUSED = re.compile(
+  r"(\S+ 12 500) \d\S*(?: .*)?/mV (16 0 -?\d+ -?\d+ 0 I)\s*", re.ASCII
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+  """One record, before its header and waveform are read."""
+
+  record_id: str
+  path: str  # below the root, without ending
+  split: str
+  published: published.Row | None  # its line in the published files
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+  """An opened archive: everything but headers and waveforms."""
+
+  root: str
+  rows: list[Row]
+  missing: dict[str, str]  # record id without files -> split
+  partial: bool
+  published_splits: bool
+  allow_missing: bool
+
+
+def open_archive(root):
+  """Reads the split files and finds the files of the records.
+
+  Raises:
+    InputError: no records, damaged split files, or an incomplete archive.
+  """
+  files = challenge.find_records(root, _ID)
+  if not files:
+    raise InputError(f"{root}: no records found; expected there: {TREE}")
+  allow_missing = contract.allow_missing()
+  splits = published.read_splits(root, "chapman", labels.CLASSES, _record_id)
+  missing = {}
+  if splits is not None:
+    expected = {key: row.split for key, row in splits.items()}
+    missing = {
+      key: expected[key]
+      for key in published.absent_records(expected, files, root, allow_missing)
+    }
+  complete = len(files) == labels.RECORDS
+  if complete and splits is not None:
+    published.check_sizes(splits, labels.SPLIT_SIZES, "chapman")
+  rows = [_row(key, stem, splits) for key, (stem, _) in files.items()]
+  return Archive(
+    root, rows, missing, not complete, splits is not None, allow_missing
+  )
+
+
+def _row(record_id, stem, splits):
+  if splits is None:
+    return Row(record_id, stem, labels.own_split(record_id), None)
+  line = splits.get(record_id)
+  split = line.split if line else "unlabelled"
+  return Row(record_id, stem, split, line)
+
+
+def _record_id(entry):
+  """Returns the record id of a published line, by name and not by folder."""
+  match = re.search(rf"(?:^|/)({_ID})\.mat$", entry["ecg_path"], re.ASCII)
+  if not match:
+    raise ValueError(
+      f"ecg_path {entry['ecg_path'][:60]!r}: a name JSnnnnn.mat expected"
+    )
+  unknown = set(entry["diagnose"].split(",")) - labels.CODE_OF.keys()
+  if unknown:
+    raise ValueError(f"acronym {min(unknown)[:20]!r} in diagnose is unknown")
+  return match[1]
+
+
+def read_header(path):
+  """Reads a header, also one whose first two lines are fused.
+
+  What such a header has lost is known: file name, format and gain of lead I
+  are those of lead II, the length is that of the file. The checksum of every
+  lead then tells whether that was right.
+
+  Args:
+    path: of the record, without ending.
+
+  Returns:
+    header.Header, and whether it was repaired.
+
+  Raises:
+    RecordError: as header.read_header.
+  """
+  try:
+    return header.read_header(path), False
+  except RecordError as error:
+    if error.reason != "bad_header":
+      raise
+    with open(path + ".hea", "rb") as file:
+      text = file.read(header.MAX_HEADER_BYTES).decode("utf-8", "replace")
+    lines = text.replace("\r", "\n").split("\n")
+    match = _FUSED.fullmatch(lines[0][: header.MAX_LINE])
+    if not match or len(lines) < 2:
+      raise
+    lead_one = " ".join([*lines[1].split()[:3], match[2]])
+    repaired = "\n".join([match[1], lead_one, *lines[1:]])
+    return header.parse_header(repaired, path), True

@@ -1,0 +1,1 @@
+"""CPSC2018: 12-lead ECGs of varying length with nine classes."""

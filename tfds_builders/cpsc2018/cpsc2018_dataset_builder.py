@@ -1,0 +1,200 @@
+"""TFDS builder of CPSC2018 (see README.md beside this file)."""
+
+import dataclasses
+import os
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from fgclep_jax.reports import enhanced
+from fgclep_jax.signals import challenge, contract, published, quality, reader
+
+from . import archive, labels, mat_struct
+
+NAME = "cpsc2018"
+HOMEPAGE = "http://2018.icbeb.org/Challenge.html"
+SECONDS = (6, 60)  # of the published records
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """CPSC2018: 6,877 12-lead ECGs of 6 to 60 s with nine classes."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES: ClassVar = {"1.0.0": "First version."}
+  BUILDER_CONFIGS: ClassVar = [
+    tfds.core.BuilderConfig(
+      name="original", description="Records and labels as published."
+    ),
+    tfds.core.BuilderConfig(
+      name="enhanced",
+      description="With label names as statements and verified features.",
+    ),
+  ]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = (
+    f"Unpack the training set of {HOMEPAGE} or the folder `cpsc_2018` of "
+    "https://physionet.org/content/challenge-2021/1.0.3/ into the manual "
+    f"directory, which must then hold {archive.TREE}."
+  )
+
+  def _info(self):
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(
+        contract.example_features(tfds.features, labels.TASKS)
+      ),
+      homepage=HOMEPAGE,
+      metadata=tfds.core.MetadataDict(_fixed_metadata()),
+    )
+
+  def _split_generators(self, dl_manager):
+    with contract.exit_on_bad_input(NAME):
+      source = archive.open_archive(
+        contract.manual_dir(dl_manager, archive.TREE)
+      )
+      log = contract.BuildLog.from_environment()
+      added = enhanced.of_config(
+        self.builder_config.name,
+        source.root,
+        [row.record_id for row in source.rows],
+        log.max_skip_rate,
+      )
+    for record_id in source.missing:
+      log.drop(record_id, record_id, "missing_file", "no file of that name")
+    if source.partial:
+      print(f"{NAME}: {len(source.rows)} of {labels.RECORDS} records, partial")
+    self.info.metadata.update(_build_metadata(source, added))
+    same = challenge.SameSignals()
+    present = {row.split for row in source.rows}
+    splits = [split for split in published.SPLITS if split in present]
+    return {
+      split: self._generate_examples(
+        (source, added, log, same), split, split == splits[-1]
+      )
+      for split in splits
+    }
+
+  def _generate_examples(self, tools, split, is_last):
+    source, added, log, same = tools
+    with contract.exit_on_bad_input(NAME):
+      for row in source.rows:
+        if row.split == split:
+          example = _example(source, row, added, log)
+          if example:
+            if not example["quality"]["lead_flat"].all():
+              same.add(row.record_id, split, example["ecg"])
+            yield row.record_id, example
+      log.write(self.data_dir)
+      same.write(self.data_dir)
+      if is_last:
+        print(f"{NAME}: {log.summary()}")
+        print(f"{NAME}: {same.summary()}")
+        log.check()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+  """A record of either form."""
+
+  signal: np.ndarray  # (12, T) int16 microvolts
+  rate: float
+  quality: quality.Quality
+  age: float
+  sex: int
+  codes: tuple[str, ...]  # of the header; empty in the original form
+
+
+def _read(source, row):
+  """Returns the Reading of a record; raises RecordError."""
+  path = os.path.join(source.root, row.path)
+  if row.wfdb:
+    record = reader.read_record(path)
+    remarks = challenge.read_comments(record.comments)
+    return Reading(
+      record.signal,
+      record.rate,
+      record.quality,
+      remarks.age,
+      remarks.sex,
+      remarks.codes,
+    )
+  struct = mat_struct.read_struct(path + ".mat")
+  return Reading(
+    struct.signal,
+    mat_struct.RATE,
+    struct.quality,
+    struct.age,
+    struct.sex,
+    (),
+  )
+
+
+def _example(source, row, added, log):
+  """Returns the example of one record, or None when it was dropped."""
+  try:
+    found = _read(source, row)
+  except reader.RecordError as error:
+    log.lose(row.record_id, row.path, row.split, error, source.allow_missing)
+    return None
+  classes = row.classes
+  if classes is None:
+    classes = {labels.CODES[c] for c in found.codes if c in labels.CODES}
+  features = added.features_of(row.record_id) if added else []
+  age, over_89 = contract.known_age(found.age)
+  seconds = found.signal.shape[1] / found.rate
+  remarks = {
+    "age_over_89": over_89,
+    "unknown_code": any(code not in labels.CODES for code in found.codes),
+    "no_label": not classes,
+    "length_other": not SECONDS[0] <= seconds <= SECONDS[1],
+  }
+  flags = list(found.quality.flags)
+  flags += [flag for flag, holds in remarks.items() if holds]
+  log.keep(flags)
+  exact = labels.multi_hot(classes)
+  names = [labels.NAMES[c] for c in labels.CLASSES if c in classes]
+  return {
+    "record_id": row.record_id,
+    "patient_id": "",
+    "ecg": found.signal,
+    "sampling_rate": round(found.rate),
+    # No text is published; only `enhanced` says the labels in words.
+    "statements": names if added else [],
+    "features": features,
+    "age": np.float32(age),
+    "sex": found.sex,
+    "quality": found.quality.example() | {"flags": flags},
+    "labels": {labels.TASK: exact},
+    "labels_merl": {labels.TASK: exact if row.merl is None else row.merl},
+    "labelled": {labels.TASK: bool(classes)},
+  }
+
+
+def _fixed_metadata():
+  """What holds for every build: classes, protocols, limits."""
+  classes = {labels.TASK: list(labels.CLASSES)}
+  return {
+    "class_names": classes,
+    "class_names_merl": dict.fromkeys(published.SPLITS, classes),
+    "label_statements": {
+      labels.TASK: [labels.NAMES[name] for name in labels.CLASSES]
+    },
+    "label_protocol": (
+      "all classes of a record as a set, from REFERENCE.csv, without it from "
+      "the header codes; labels_merl: the values of the published file"
+    ),
+    # No patient is known: equal signals are looked for instead.
+    "patient_disjoint": None,
+    "quality_policy": dataclasses.asdict(quality.BENCHMARK),
+  }
+
+
+def _build_metadata(source, added):
+  """What depends on the archive."""
+  given = "published files, by record id"
+  own = "80/20, then 90/10, seed 42, over the sorted ids of the release"
+  metadata = {
+    "partial": source.partial or bool(source.missing),
+    "sampling_rate": mat_struct.RATE,
+    "split_protocol": given if source.published_splits else own,
+  }
+  return metadata | ({"enhanced": added.metadata} if added else {})

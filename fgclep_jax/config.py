@@ -253,7 +253,11 @@ def load(path):
     raise InputError(f"config {file} cannot be read: {error}") from error
   if not hasattr(module, "get_config"):
     raise InputError(f"config {file} has no function get_config(arg='')")
-  return check(module.get_config(argument))
+  try:
+    config = module.get_config(argument)
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  return check(config)
 
 
 def difference(old, new):

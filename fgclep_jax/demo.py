@@ -66,11 +66,14 @@ def build(builder, data_dir):
         "the command tfds is missing: pip install 'fgclep_jax[build]'"
       )
     command = found
-  subprocess.run(
+  done = subprocess.run(
     [
       command, "build", builder, "--config", "original",
       "--data_dir", data_dir, "--file_format", "array_record",
     ],
-    check=True,
-    stderr=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
   )  # fmt: skip
+  if done.returncode:
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    raise InputError(f"tfds build {builder} failed: {last}")

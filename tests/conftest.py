@@ -1,14 +1,25 @@
 """Shared fixtures. Real data lie outside the project and may be absent."""
 
+import atexit
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import jax
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
+
+# Programs compiled by one test serve the others, in other processes too.
+CACHE = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 # Eight devices on any machine, before anything asks for the first.
 jax.config.update("jax_num_cpu_devices", 8)

@@ -25,3 +25,8 @@ def test_real_records_first_then_simulated():
   want = [signal[:, :100] for signal in want]
   np.testing.assert_array_equal(signals, want)
   assert mixed.record_ids[27] == drawn[4].record_id
+  for some in (order[1::2], order[::2]):  # only real, only simulated
+    np.testing.assert_array_equal(
+      mixed.signals(some, 100, 100),
+      mixed.signals(order, 100, 100)[[list(order).index(i) for i in some]],
+    )

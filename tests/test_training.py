@@ -86,6 +86,25 @@ def test_label_rules_train(simulated, tmp_path, similarity, rule):
   assert values[-3:].mean() < values[:3].mean()
 
 
+def test_simulated_records_come_first(simulated, tmp_path):
+  """Stages, texts and steps; the real split is small on purpose."""
+  config = small(
+    data__simulated_records="24",
+    data__simulated_epochs="2",
+    data__validation="inner",
+    optim__steps="0",
+    optim__epochs="1",
+  )
+  run = setup.prepare(config, tmp_path, simulated, jax.devices()[:1])
+  real = run.meta["trained_on"]["records"]
+  assert run.train.before_steps == 3
+  assert run.total == 3 + -(-real // 16)
+  first = np.concatenate([run.train.order(k) for k in range(3)])
+  assert first.min() >= len(run.valid[0]) > run.train.order(3).max()
+  quiet(config, tmp_path, simulated)
+  assert len(losses(tmp_path)) == run.total
+
+
 def command(workdir, data, config, *more):
   return [
     sys.executable, "-m", "fgclep_jax.cli", "train", "--config", str(config),

@@ -61,9 +61,8 @@ class Mixture:
     real = indices < len(self._split)
     out = np.empty((len(indices), *self._ecg.shape[1:2], samples), np.int16)
     out[real] = self._split.signals(indices[real], rate, samples, cache_gib)
-    drawn = self._ecg[indices[~real] - len(self._split)]
-    out[~real] = [
-      transform.crop_or_pad(transform.resample(x, self._rate, rate), samples)[0]
-      for x in drawn
-    ]
+    for row in np.flatnonzero(~real):
+      drawn = self._ecg[indices[row] - len(self._split)]
+      drawn = transform.resample(drawn, self._rate, rate)
+      out[row] = transform.crop_or_pad(drawn, samples)[0]
     return out

@@ -23,7 +23,7 @@ test-all: install
 	$(BIN)/python -m pytest -m ""
 
 bench: install
-	for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
+	for name in build reader; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 lint: install
 	$(BIN)/ruff check .

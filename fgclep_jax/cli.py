@@ -88,7 +88,31 @@ def _parser():
     "demo", _demo, "The whole method on the simulated cohort, on a CPU."
   )
   command.add_argument("--workdir", required=True)
+
+  _add_plot(add("plot", _plot, "Draw a WFDB record on ECG paper."))
+  _add_data_check(add("data", None, "Look over raw archives."))
   return parser
+
+
+def _add_plot(command):
+  command.add_argument("record", help="with or without .hea")
+  command.add_argument("--out", required=True, help=".png, .pdf or .svg")
+  command.add_argument("--title", help="default: the name of the file")
+
+
+def _add_data_check(command):
+  text = "Check a raw archive before a build; samples are not read."
+  command = command.add_subparsers(
+    dest="action", required=True, metavar="ACTION"
+  ).add_parser("check", help=text, description=text, allow_abbrev=False)
+  command.set_defaults(run=_data_check)
+  command.add_argument("raw", help="folder of the archive")
+  command.add_argument(
+    "--dataset",
+    required=True,
+    choices=("mimic_iv_ecg", "ptb_xl", "cpsc2018", "chapman_ningbo"),
+  )
+  command.add_argument("--json", help="file to write the report to")
 
 
 def _add_data(command):
@@ -214,6 +238,19 @@ def _demo(arguments):
   from fgclep_jax import demo
 
   demo.run(arguments.workdir)
+
+
+def _data_check(arguments):
+  from fgclep_jax.archives import program
+
+  program.run(arguments.raw, arguments.dataset, arguments.json)
+
+
+def _plot(arguments):
+  from fgclep_jax.signals import plot
+
+  plot.plot_record(arguments.record, arguments.out, arguments.title)
+  print(f"drawn: {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 FLOORS = [
   ("errors",),
   ("signals", "reports", "losses", "metrics", "config", "tree"),
-  ("models", "data", "sharding", "optim"),
+  ("models", "data", "sharding", "optim", "archives"),
   ("training", "evaluation", "inference"),
   ("cli", "demo"),
 ]

@@ -171,6 +171,19 @@ def test_multiplicities_equal_repeated_columns():
   np.testing.assert_allclose(distinct, repeated, rtol=1e-6)
 
 
+def test_padding_of_ids_equals_no_column():
+  """An absent statement, -1, is no match even for a column numbered -1."""
+  ecg, text = jnp.ones((1, 1)), jnp.ones((1, 1))
+  found = losses.soft_sigmoid_loss(
+    ecg,
+    text,
+    log_scale=0.0,
+    ecg_ids=jnp.array([[-1]]),
+    text_ids=jnp.array([-1]),
+  )
+  np.testing.assert_allclose(found, np.logaddexp(0, 1), rtol=1e-6)
+
+
 def test_labels_get_no_gradient():
   rng = np.random.default_rng(6)
   ecg, text = jnp.array(unit(rng, 5, 4)), jnp.array(unit(rng, 3, 4))

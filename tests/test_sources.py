@@ -41,6 +41,9 @@ def test_columns_and_signals_equal_the_simulator(simulated):
     assert names == set(record.diagnoses)
     truth = {split.feature_names[i] for i in np.flatnonzero(split.truth[row])}
     assert truth == set(record.features)
+    for name, value in record.measurements.items():
+      found = split.measurements[name][row]
+      np.testing.assert_allclose(found, value, rtol=1e-6)
 
 
 def test_signals_are_resampled_cropped_and_cached(simulated):
@@ -59,6 +62,18 @@ def test_signals_are_resampled_cropped_and_cached(simulated):
   split._source = None  # a cached record is not read again
   np.testing.assert_array_equal(split.signals(picked, 50, 600, 1), half)
   split._source = source
+
+
+def test_index_in_blocks_equals_the_index_at_once(copy, monkeypatch):
+  data, _ = copy
+  monkeypatch.setattr(index, "_save", lambda *_: None)
+  whole = sources.open_split(data, NAME, "original", "train")
+  monkeypatch.setattr(index, "BLOCK", 7)
+  blocks = sources.open_split(data, NAME, "original", "train")
+  assert blocks.statements == whole.statements
+  np.testing.assert_array_equal(blocks.record_ids, whole.record_ids)
+  for task, labels in whole.labels.items():
+    np.testing.assert_array_equal(blocks.labels[task], labels)
 
 
 def test_index_is_cached_and_made_again_when_it_does_not_fit(copy, monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fgclep_jax import config as c
-from fgclep_jax import inference
+from fgclep_jax import inference, sharding
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import two_tower
 from fgclep_jax.training import checkpoint, loop, setup
@@ -53,6 +53,11 @@ def quiet(config, workdir, data, devices=1):
   )
 
 
+def fsdp_leaves(tree):
+  """Shapes of the leaves that are split over `fsdp`."""
+  return [x.shape for x in jax.tree.leaves(tree) if "fsdp" in x.sharding.spec]
+
+
 def rows(workdir):
   text = (workdir / "metrics.jsonl").read_text()
   return [json.loads(line) for line in text.splitlines()]
@@ -62,8 +67,9 @@ def losses(workdir):
   return np.array([row["loss"] for row in rows(workdir)])
 
 
-def test_same_losses_on_1_2_and_8_devices(simulated, tmp_path):
+def test_same_losses_on_1_2_and_8_devices(simulated, tmp_path, monkeypatch):
   """Data x fsdp meshes too; every other source of randomness is on."""
+  monkeypatch.setattr(sharding, "FSDP_LEAST", 64)  # this model is small
   found = {}
   for devices, fsdp in ((1, 1), (2, 1), (8, 1), (8, 4)):
     workdir = tmp_path / f"{devices}x{fsdp}"
@@ -197,7 +203,10 @@ def test_training_needs_neither_tensorflow_nor_torch(
 
 
 @pytest.mark.core
-def test_checkpoint_of_8_devices_restores_on_1(simulated, tmp_path):
+def test_checkpoint_of_8_devices_restores_on_1(
+  simulated, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(sharding, "FSDP_LEAST", 64)
   config = small(mesh__fsdp="2")
   quiet(config, tmp_path, simulated, 8)
   leaves = {}
@@ -207,6 +216,10 @@ def test_checkpoint_of_8_devices_restores_on_1(simulated, tmp_path):
     with checkpoint.Checkpoints(tmp_path) as saved:
       state = setup.restored_state(run, saved, saved.latest)
     leaves[devices] = jax.device_get((state.params, state.opt_state))
+    assert fsdp_leaves(state.params) == fsdp_leaves(
+      setup.initial_state(run).params
+    )
+    assert bool(fsdp_leaves(state.opt_state)) == (devices > 1)
     assert int(state.step) == 10
   for devices in (1, 4):
     jax.tree.map(np.testing.assert_array_equal, leaves[8], leaves[devices])
@@ -231,6 +244,18 @@ def test_a_step_that_is_not_finite_changes_nothing(simulated, tmp_path):
     (before.params, before.opt_state),
     jax.device_get((state.params, state.opt_state)),
   )
+
+
+def test_augmentation_is_drawn_anew_every_step(simulated, tmp_path):
+  run = setup.prepare(small(), tmp_path, simulated, jax.devices()[:1])
+  batch = run.train[0]
+  batch.pop("records")
+  found = []
+  for step in (3, 3, 4):
+    state = setup.initial_state(run)
+    state = dataclasses.replace(state, step=jax.numpy.int32(step))
+    found.append(float(run.step(state, batch, None)[1]["loss"]))
+  assert found[0] == found[1] != found[2]
 
 
 def test_frozen_parameters_stay_and_have_no_moments(simulated, tmp_path):

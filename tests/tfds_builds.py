@@ -13,14 +13,20 @@ from tests.conftest import ROOT
 BUILDERS = ROOT / "tfds_builders"
 
 
-def command(name, manual_dir, data_dir, config="original", **environment):
-  """Runs `tfds build` in a process of its own; returns the process."""
+def command(
+  name, manual_dir, data_dir, config="original", beam="", **environment
+):
+  """Runs `tfds build` in a process of its own; returns the process.
+
+  `beam` is what `--beam_pipeline_options` gets, where not empty.
+  """
   inherited = {k: v for k, v in os.environ.items() if "FGCLEP" not in k}
   line = [
     *(sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build"),
     *(str(BUILDERS / name), "--config", config),
     *("--manual_dir", str(manual_dir), "--data_dir", str(data_dir)),
     *("--file_format", "array_record"),
+    *(["--beam_pipeline_options", beam] if beam else []),
   ]
   return subprocess.run(
     line,

@@ -16,6 +16,7 @@ import numpy as np
 
 FILES = ("statements.json", "statement_index.npz", "columns.npz")
 INDEX = ("statement_ids", "statement_offsets")
+BLOCK = 4096  # rows that are held one by one; full blocks are arrays
 
 
 def load_or_build(folder, digest, sources):
@@ -45,7 +46,7 @@ def build(sources):
   numbers = {}
   columns = {}
   for split, source in sources.items():
-    rows, ids, offsets = [], [], [0]
+    blocks, rows, ids, offsets = [], [], [], [0]
     for example in source:
       texts = [*example["statements"], *example.get("features", ())]
       for text in texts:
@@ -53,8 +54,14 @@ def build(sources):
         ids.append(numbers.setdefault(text, len(numbers)))
       offsets.append(len(ids))
       rows.append(_row(example))
+      if len(rows) == BLOCK:
+        blocks.append(_stack(rows))
+        rows = []
+    if rows:
+      blocks.append(_stack(rows))
     columns[split] = {
-      name: np.stack([row[name] for row in rows]) for name in rows[0]
+      name: np.concatenate([block[name] for block in blocks])
+      for name in blocks[0]
     } | {
       "statement_ids": np.array(ids, np.int32),
       "statement_offsets": np.array(offsets, np.int64),
@@ -84,9 +91,16 @@ def _row(example):
       row[f"{name}/{task}"] = np.asarray(value, np.uint8)
   for task, value in example.get("labelled", {}).items():
     row[f"labelled/{task}"] = np.bool_(value)
-  if "truth" in example:
-    row["truth"] = np.asarray(example["truth"], np.uint8)
+  for name, value in example.get("measurements", {}).items():
+    row[f"measurements/{name}"] = np.float32(value)
+  for name in ("truth", "codes"):
+    if name in example:
+      row[name] = np.asarray(example[name], np.uint8)
   return row
+
+
+def _stack(rows):
+  return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _load(folder, digest):

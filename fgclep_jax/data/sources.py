@@ -21,6 +21,9 @@ class Split:
     age: (n,) float32 years, NaN unknown. sex: (n,) int8, -1 unknown.
     labels, labels_merl: {task: (n, C) uint8}; labelled: {task: (n,) bool}.
     class_names: {task: tuple of C str}.
+    measurements: {name: (n,) float32}, NaN unknown, units in the metadata;
+      MIMIC-IV-ECG's machine measurements, the simulator's own.
+    codes: (n, 55) uint8 of Chapman-Shaoxing-Ningbo, else None.
     truth: (n, F) uint8 waveform features truly present, simulated data
       only, else None. feature_names: tuple of F str.
     statement_ids, statement_offsets: record i holds the statements
@@ -49,6 +52,8 @@ class Split:
     self.statement_ids = columns["statement_ids"]
     self.statement_offsets = columns["statement_offsets"]
     self.truth = columns.get("truth")
+    self.codes = columns.get("codes")
+    self.measurements = index.group(columns, "measurements")
     self.labels = index.group(columns, "labels")
     self.labels_merl = index.group(columns, "labels_merl")
     self.labelled = index.group(columns, "labelled")
@@ -121,7 +126,7 @@ def open_split(data_dir, dataset, config="original", split="train"):
   metadata = dict(builder.info.metadata or {})
   digest = _digest(folder)
   columns, table = index.load_or_build(
-    folder, digest, {s: _source(builder, s) for s in builder.info.splits}
+    folder, digest, {s: _source(builder, s, True) for s in builder.info.splits}
   )
   return Split(
     folder, split, _source(builder, split), columns[split], table, metadata,
@@ -135,8 +140,14 @@ def split_names(data_dir, dataset, config="original"):
   return tuple(builder.info.splits)
 
 
-def _source(builder, split):
-  return builder.as_data_source(split=split)
+def _source(builder, split, without_signals=False):
+  """Random access to examples; `ecg` may be left as undecoded bytes."""
+  decoders = None
+  if without_signals:
+    import tensorflow_datasets as tfds
+
+    decoders = {"ecg": tfds.decode.SkipDecoding()}
+  return builder.as_data_source(split=split, decoders=decoders)
 
 
 @functools.lru_cache(maxsize=8)

@@ -13,7 +13,15 @@ import pathlib
 import re
 
 from fgclep_jax.errors import InputError
+from fgclep_jax.signals import header
+from fgclep_jax.signals.header import RecordError
 
+# In JS01052 and JS23074 of Chapman-Shaoxing-Ningbo the record line and the
+# line of lead I run into each other:
+# `JS01052 12 500 500000/mV 16 0 15 31255 0 I`.
+_FUSED = re.compile(
+  r"(\S+ 12 500) \d\S*(?: .*)?/mV (16 0 -?\d+ -?\d+ 0 I)\s*", re.ASCII
+)
 _SEXES = {"male": 0, "m": 0, "female": 1, "f": 1}
 
 
@@ -21,8 +29,7 @@ def find_records(root, pattern):
   """Finds the files of every record below a folder.
 
   Args:
-    root: the folder; links to folders are followed, each folder once.
-    pattern: regular expression of a whole record id.
+    root, pattern: as `walk_records` takes them.
 
   Returns:
     dict record id -> (path below `root` without ending, set of the endings
@@ -31,8 +38,33 @@ def find_records(root, pattern):
   Raises:
     InputError: a record lies in two folders.
   """
+  found, twice = {}, {}
+  for record_id, stem, ending in walk_records(root, pattern):
+    first, endings = found.setdefault(record_id, (stem, set()))
+    endings.add(ending)
+    if stem != first:
+      twice[record_id] = (first, stem)
+  if twice:
+    record_id, (first, second) = min(twice.items())
+    raise InputError(
+      f"{len(twice)} records lie in two folders of {root}, first {record_id} "
+      f"in {first} and {second}: keep one of each"
+    )
+  return dict(sorted(found.items()))
+
+
+def walk_records(root, pattern):
+  """Yields every file of a record below a folder.
+
+  Args:
+    root: the folder; links to folders are followed, each folder once.
+    pattern: regular expression of a whole record id.
+
+  Yields:
+    Record id, path below `root` without ending, ending (`.hea`, `.mat`).
+  """
   name = re.compile(rf"({pattern})(\.hea|\.mat)", re.ASCII)
-  found, visited, twice = {}, set(), {}
+  visited = set()
   for folder, folders, files in os.walk(root, followlinks=True):
     real = os.path.realpath(folder)
     if real in visited:
@@ -43,17 +75,39 @@ def find_records(root, pattern):
       match = name.fullmatch(file)
       if match:
         stem = os.path.relpath(os.path.join(folder, match[1]), root)
-        first, endings = found.setdefault(match[1], (stem, set()))
-        endings.add(match[2])
-        if stem != first:
-          twice[match[1]] = (first, stem)
-  if twice:
-    record_id, (first, second) = min(twice.items())
-    raise InputError(
-      f"{len(twice)} records lie in two folders of {root}, first {record_id} "
-      f"in {first} and {second}: keep one of each"
-    )
-  return dict(sorted(found.items()))
+        yield match[1], stem, match[2]
+
+
+def read_header(path):
+  """Reads a header, also one whose first two lines are fused.
+
+  What such a header has lost is known: file name, format and gain of lead I
+  are those of lead II, the length is that of the file. The checksum of every
+  lead then tells whether that was right.
+
+  Args:
+    path: of the record, without ending.
+
+  Returns:
+    header.Header, and whether it was repaired.
+
+  Raises:
+    RecordError: as header.read_header.
+  """
+  try:
+    return header.read_header(path), False
+  except RecordError as error:
+    if error.reason != "bad_header":
+      raise
+    with open(path + ".hea", "rb") as file:
+      text = file.read(header.MAX_HEADER_BYTES).decode("utf-8", "replace")
+    lines = text.replace("\r", "\n").split("\n")
+    match = _FUSED.fullmatch(lines[0][: header.MAX_LINE])
+    if not match or len(lines) < 2:
+      raise
+    lead_one = " ".join([*lines[1].split()[:3], match[2]])
+    repaired = "\n".join([match[1], lead_one, *lines[1:]])
+    return header.parse_header(repaired, path), True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,20 +155,20 @@ def _number(text):
     return math.nan
 
 
-class SameSignals:
-  """Finds records with equal signals, where no patient is known.
+def digest(signal):
+  """Returns 16 bytes that only equal signals share; (12, T) int16."""
+  return hashlib.sha256(signal.tobytes()).digest()[:16]
 
-  Records whose every lead is constant are equal without meaning anything:
-  leave them out.
-  """
+
+class SameSignals:
+  """Finds records with equal signals, where no patient is known."""
 
   def __init__(self):
     self._records = {}  # digest of a signal -> [(split, record id)]
 
-  def add(self, record_id, split, signal):
-    """Notes the signal, (12, T) int16 microvolts, of one record."""
-    digest = hashlib.sha256(signal.tobytes()).digest()[:16]
-    self._records.setdefault(digest, []).append((split, record_id))
+  def add(self, record_id, split, signal_digest):
+    """Notes the digest of the signal of one record."""
+    self._records.setdefault(signal_digest, []).append((split, record_id))
 
   def groups(self):
     """Returns lists of (split, record id), one for each repeated signal."""

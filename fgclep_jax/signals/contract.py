@@ -121,24 +121,6 @@ class BuildLog:
       }
     )
 
-  def lose(self, record_id, path, split, error, allow_missing):
-    """Drops a record that cannot be read, where that may be.
-
-    Args:
-      record_id, path, split: of the record.
-      error: header.RecordError that says why.
-      allow_missing: accept losses in validation and test as well.
-
-    Raises:
-      InputError: the record is of validation or test.
-    """
-    if split in ("validation", "test") and not allow_missing:
-      raise InputError(
-        f"record {record_id} of {split} cannot be read ({error}): repair it, "
-        "or set FGCLEP_ALLOW_MISSING=1 to build without it"
-      ) from error
-    self.drop(record_id, path, error.reason, str(error))
-
   def summary(self):
     """One line: read / kept / dropped by reason / flags."""
     parts = [f"read {self.read}", f"kept {self.kept}"]
@@ -241,6 +223,19 @@ def read_table(path, columns, tree=""):
 def allow_missing():
   """True where the user accepts validation and test with records missing."""
   return os.environ.get("FGCLEP_ALLOW_MISSING", "0") == "1"
+
+
+def refusal(record_id, split, error):
+  """Says why a build must not go on without a record.
+
+  Args:
+    record_id, split: of the record.
+    error: header.RecordError it cannot be read for.
+  """
+  return (
+    f"record {record_id} of {split} cannot be read ({error}): repair it, "
+    "or set FGCLEP_ALLOW_MISSING=1 to build without it"
+  )
 
 
 def known_age(age):

@@ -4,13 +4,16 @@
 millimetre, and printed without scaling the picture is as a recorder's.
 """
 
+import os
+import pathlib
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.signals import leads
+from fgclep_jax.signals import challenge, leads, reader
 
 MM_PER_SECOND = 25.0
 MM_PER_MILLIVOLT = 10.0
@@ -20,6 +23,7 @@ _ROW_HEIGHT = 32.0  # mm between two baselines
 _MARGIN = 5.0
 _PULSE = 10.0  # mm kept free for the calibration pulse
 _TITLE = 10.0
+_PICTURES = (".png", ".pdf", ".svg")
 _FINE, _COARSE, _INK = "#f7d9d9", "#eba9a9", "#111111"
 
 
@@ -64,6 +68,30 @@ def plot_ecg(signal_uv, rate, title="", path=None, strip="II", dpi=150):
   return figure
 
 
+def plot_record(record, out, title=None):
+  """Draws a WFDB record.
+
+  Args:
+    record: its path, with or without `.hea`, `.dat` or `.mat`.
+    out: the picture to write.
+    title: default the name of the file; nothing of the header is shown.
+
+  Raises:
+    InputError: the record cannot be read, or the picture not be written.
+  """
+  path = pathlib.Path(record)
+  if path.suffix in (".hea", ".dat", ".mat"):
+    path = path.with_suffix("")
+  if not os.fspath(out).lower().endswith(_PICTURES):
+    raise InputError(f"{out}: a name ending in {' '.join(_PICTURES)} expected")
+  header, _ = challenge.read_header(os.fspath(path))
+  found = reader.read_record(path, header=header)
+  try:
+    plot_ecg(found.signal, found.rate, title or path.name, out)
+  except OSError as error:
+    raise InputError(f"{out}: cannot write ({error.strerror})") from error
+
+
 def _checked(signal_uv, strip):
   """(12, T) mV; raises InputError as `plot_ecg` says."""
   millivolts = np.asarray(signal_uv, np.float64) / 1e3
@@ -95,7 +123,9 @@ def _paper(title):
     axes.add_collection(
       LineCollection(lines, colors=colour, linewidths=line, zorder=0)
     )
-  axes.text(_MARGIN, top + 3.0, title, fontsize=9, clip_on=True)
+  axes.text(
+    _MARGIN, top + 3.0, title, fontsize=9, clip_on=True, parse_math=False
+  )
   return figure, axes, width, height
 
 

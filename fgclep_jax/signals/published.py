@@ -47,16 +47,10 @@ def read_splits(root, name, classes, record_id):
     InputError: one of the three is absent or occurs twice, other label
       columns, a label that is not 0 or 1, or a record that occurs twice.
   """
-  paths = {split: _find(root, name, split) for split in SPLITS}
-  absent = [split for split, path in paths.items() if path is None]
-  if len(absent) == len(SPLITS):
-    return None
-  if absent:
-    raise InputError(
-      f"{root}/merl: no {name}_{FILES[absent[0]]}.csv beside the others; put "
-      "all three files of the task there, or none"
-    )
   rows, twice = {}, []
+  paths = find_files(root, name)
+  if paths is None:
+    return None
   for split, path in paths.items():
     for line, entry in contract.read_table(path, classes):
       try:
@@ -72,6 +66,24 @@ def read_splits(root, name, classes, record_id):
       f"{twice[0]}: use the files as published"
     )
   return rows
+
+
+def find_files(root, name):
+  """Returns split -> path of a task's three files, None where there is none.
+
+  Raises:
+    InputError: only some of the three are there, or one is there twice.
+  """
+  paths = {split: _find(root, name, split) for split in SPLITS}
+  absent = [split for split, path in paths.items() if path is None]
+  if len(absent) == len(SPLITS):
+    return None
+  if absent:
+    raise InputError(
+      f"{root}/merl: no {name}_{FILES[absent[0]]}.csv beside the others; put "
+      "all three files of the task there, or none"
+    )
+  return paths
 
 
 def _find(root, name, split):

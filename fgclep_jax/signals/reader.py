@@ -78,16 +78,49 @@ def read_record(path, policy=BENCHMARK, header=None):
   header = header or read_header(path)
   path = header_path(path)
   try:
-    lines = header.signals
-    if all(s.format == "16" and s.per_frame == 1 and not s.skew for s in lines):
+    if _is_plain(header):
       values, invalid = _read_format_16(path, header)
     else:
       values, invalid = _read_with_wfdb(path, header)
-    names = [line.name for line in lines]
+    names = [line.name for line in header.signals]
     signal, quality = assemble(values, names, header.rate, invalid, policy)
   except RecordError as error:
     raise RecordError(error.reason, f"{path}: {error}") from error
   return Record(signal, header.rate, leads.LEADS, header.comments, quality)
+
+
+def check_files(path, header):
+  """Compares the files of samples with a header, without opening them.
+
+  Args:
+    path: the record, with or without `.hea`.
+    header: its header.Header.
+
+  Returns:
+    Samples of a signal; None for a packed format whose header says none.
+
+  Raises:
+    RecordError: `missing_file`, `bad_length`, `bad_header`.
+  """
+  path = header_path(path)
+  length = header.length
+  try:
+    for name, group in itertools.groupby(header.signals, lambda s: s.file_name):
+      if _is_plain(header):
+        length = _measure_format_16(path, name, list(group), length)[2]
+      else:
+        _check_before_wfdb(path, name, list(group), length)
+  except RecordError as error:
+    raise RecordError(error.reason, f"{path}: {error}") from error
+  return length
+
+
+def _is_plain(header):
+  """True for format 16 with one sample a frame, read without `wfdb`."""
+  return all(
+    line.format == "16" and line.per_frame == 1 and not line.skew
+    for line in header.signals
+  )
 
 
 def _read_format_16(path, header):
@@ -96,17 +129,7 @@ def _read_format_16(path, header):
   length = header.length
   for name, group in itertools.groupby(header.signals, lambda s: s.file_name):
     group = list(group)
-    file, size = _data_file(path, name)
-    offset = _common_offset(group)
-    if length is None:
-      length = max(size - offset, 0) // (2 * len(group))
-    expected = offset + 2 * len(group) * length
-    if size != expected or not length:
-      raise RecordError(
-        "bad_length",
-        f"{name} has {size} bytes, {len(group)} signals of {length} samples "
-        f"in format 16 make {expected}",
-      )
+    file, offset, length = _measure_format_16(path, name, group, length)
     adc = np.fromfile(file, "<i2", len(group) * length, offset=offset)
     blocks.append(adc.reshape(length, len(group)))
   adc = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
@@ -119,6 +142,25 @@ def _read_format_16(path, header):
   if all(line.scale == 1 and line.baseline == 0 for line in header.signals):
     return adc, invalid
   return _microvolts(adc, header.signals), invalid
+
+
+def _measure_format_16(path, name, group, length):
+  """Returns path, bytes to skip and samples a signal of one file.
+
+  `length` is the header's, or None: as many as the file holds.
+  """
+  file, size = _data_file(path, name)
+  offset = _common_offset(group)
+  if length is None:
+    length = max(size - offset, 0) // (2 * len(group))
+  expected = offset + 2 * len(group) * length
+  if size != expected or not length:
+    raise RecordError(
+      "bad_length",
+      f"{name} has {size} bytes, {len(group)} signals of {length} samples "
+      f"in format 16 make {expected}",
+    )
+  return file, offset, length
 
 
 def _read_with_wfdb(path, header):

@@ -4,22 +4,14 @@ import dataclasses
 import re
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.signals import challenge, contract, header, published
-from fgclep_jax.signals.header import RecordError
+from fgclep_jax.signals import challenge, contract, published, releases
 
 from . import labels
 
-TREE = (
-  "WFDBRecords/01/010/JS00001.{hea,mat} ..., and optionally "
-  "merl/.../chapman_{train,val,test}.csv"
-)
+TREE = releases.TREES["chapman_ningbo"]
 SPLITS = (*published.SPLITS, "unlabelled")
-_ID = r"JS\d{5}"
-# The record line and the line of lead I run into each other in JS01052 and
-# JS23074: `JS01052 12 500 500000/mV 16 0 15 31255 0 I`.
-_FUSED = re.compile(
-  r"(\S+ 12 500) \d\S*(?: .*)?/mV (16 0 -?\d+ -?\d+ 0 I)\s*", re.ASCII
-)
+_ID = releases.PATTERNS["chapman_ningbo"]
+read_header = challenge.read_header
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,35 +82,3 @@ def _record_id(entry):
   if unknown:
     raise ValueError(f"acronym {min(unknown)[:20]!r} in diagnose is unknown")
   return match[1]
-
-
-def read_header(path):
-  """Reads a header, also one whose first two lines are fused.
-
-  What such a header has lost is known: file name, format and gain of lead I
-  are those of lead II, the length is that of the file. The checksum of every
-  lead then tells whether that was right.
-
-  Args:
-    path: of the record, without ending.
-
-  Returns:
-    header.Header, and whether it was repaired.
-
-  Raises:
-    RecordError: as header.read_header.
-  """
-  try:
-    return header.read_header(path), False
-  except RecordError as error:
-    if error.reason != "bad_header":
-      raise
-    with open(path + ".hea", "rb") as file:
-      text = file.read(header.MAX_HEADER_BYTES).decode("utf-8", "replace")
-    lines = text.replace("\r", "\n").split("\n")
-    match = _FUSED.fullmatch(lines[0][: header.MAX_LINE])
-    if not match or len(lines) < 2:
-      raise
-    lead_one = " ".join([*lines[1].split()[:3], match[2]])
-    repaired = "\n".join([match[1], lead_one, *lines[1:]])
-    return header.parse_header(repaired, path), True

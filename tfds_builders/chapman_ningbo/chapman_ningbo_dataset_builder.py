@@ -8,7 +8,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fgclep_jax.reports import enhanced
-from fgclep_jax.signals import challenge, contract, quality, reader
+from fgclep_jax.signals import (
+  beam_generation,
+  challenge,
+  contract,
+  generation,
+  quality,
+  reader,
+)
 
 from . import archive, labels
 
@@ -17,7 +24,7 @@ HOMEPAGE = "https://physionet.org/content/ecg-arrhythmia/1.0.0/"
 RATE, SAMPLES = 500, 5000  # of every published record
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
   """Chapman-Shaoxing-Ningbo: 45,152 12-lead ECGs of 10 s with 55 codes."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -66,32 +73,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if source.partial:
       print(f"{NAME}: {len(source.rows)} of {labels.RECORDS} records, partial")
     self.info.metadata.update(_build_metadata(source, added))
-    same = challenge.SameSignals()
-    present = {row.split for row in source.rows}
-    splits = [split for split in archive.SPLITS if split in present]
-    return {
-      split: self._generate_examples(
-        (source, added, log, same), split, split == splits[-1]
-      )
-      for split in splits
-    }
-
-  def _generate_examples(self, tools, split, is_last):
-    source, added, log, same = tools
-    with contract.exit_on_bad_input(NAME):
-      for row in source.rows:
-        if row.split == split:
-          example = _example(source, row, added, log)
-          if example:
-            if not example["quality"]["lead_flat"].all():
-              same.add(row.record_id, split, example["ecg"])
-            yield row.record_id, example
-      log.write(self.data_dir)
-      same.write(self.data_dir)
-      if is_last:
-        print(f"{NAME}: {log.summary()}")
-        print(f"{NAME}: {same.summary()}")
-        log.check()
+    recipe = generation.Recipe(
+      _row,
+      _example,
+      (source, added),
+      generation.places(source.rows, archive.SPLITS),
+      () if source.allow_missing else generation.HELD_OUT,
+      compare=True,
+    )
+    job = generation.Job(NAME, recipe, log)
+    return self._generate_splits_of(job, tfds.core.lazy_imports)
 
 
 def _read(source, row):
@@ -102,13 +93,15 @@ def _read(source, row):
   return record, challenge.read_comments(record.comments), repaired
 
 
-def _example(source, row, added, log):
-  """Returns the example of one record, or None when it was dropped."""
-  try:
-    record, remarks, repaired = _read(source, row)
-  except reader.RecordError as error:
-    log.lose(row.record_id, row.path, row.split, error, source.allow_missing)
-    return None
+def _row(tools, index):
+  source, _ = tools
+  return source.rows[index]
+
+
+def _example(tools, row):
+  """Returns the example of one record; raises RecordError."""
+  source, added = tools
+  record, remarks, repaired = _read(source, row)
   age, over_89 = contract.known_age(remarks.age)
   known = [code for code in remarks.codes if code in labels.CODES]
   odd = {
@@ -122,7 +115,6 @@ def _example(source, row, added, log):
   flags = list(record.quality.flags)
   flags += [flag for flag, holds in odd.items() if holds]
   features = added.features_of(row.record_id) if added else []
-  log.keep(flags)
   return {
     "record_id": row.record_id,
     "patient_id": "",

@@ -6,7 +6,7 @@ elsewhere (here AF is atrial flutter), and one code may have several.
 
 import numpy as np
 
-from fgclep_jax.signals import contract
+from fgclep_jax.signals import contract, releases
 
 TASK = "csn"
 _CLASSES = (
@@ -89,8 +89,8 @@ SYNONYMS = {
   "SAAWR": "195101003",
 }
 CODE_OF = {acronym: code for code, (acronym, _) in CODES.items()} | SYNONYMS
-RECORDS = 45152
-SPLIT_SIZES = (16546, 1860, 4620)  # train, validation, test as published
+RECORDS = releases.RECORDS["chapman_ningbo"]
+SPLIT_SIZES = releases.SPLIT_SIZES["chapman_ningbo"]
 
 
 def exact(codes):

@@ -1,22 +1,17 @@
 """Finds the records, classes and splits of a CPSC2018 archive."""
 
 import dataclasses
-import os
 import re
 
 import numpy as np
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.signals import challenge, contract, published
+from fgclep_jax.signals import challenge, contract, published, releases
 
 from . import labels
 
-TREE = (
-  "TrainingSet/A0001.mat ... (or TrainingSet1 to 3) and REFERENCE.csv, or "
-  "the Challenge's A0001.{hea,mat} ... in any folders; and optionally "
-  "merl/.../icbeb_{train,val,test}.csv"
-)
-_ID = r"A\d{4}"
+TREE = releases.TREES["cpsc2018"]
+_ID = releases.PATTERNS["cpsc2018"]
 _LABELS = ("First_label", "Second_label", "Third_label")
 
 
@@ -112,19 +107,12 @@ def _file_name(entry):
 def read_reference(root):
   """Reads REFERENCE.csv: record id -> class names, or None where absent.
 
-  It lies beside the folders of records or in one of them; further columns
-  and the order of lines do not matter, and a class named twice counts once.
+  Further columns and the order of lines do not matter, and a class named
+  twice counts once.
   """
-  folders = [root] + [
-    entry.path
-    for entry in sorted(os.scandir(root), key=lambda entry: entry.name)
-    if entry.is_dir() and entry.name.startswith("TrainingSet")
-  ]
-  paths = [os.path.join(folder, "REFERENCE.csv") for folder in folders]
-  present = [path for path in paths if os.path.exists(path)]
-  if not present:
+  path, classes = releases.cpsc_reference(root), {}
+  if path is None:
     return None
-  path, classes = present[0], {}
   for line, entry in contract.read_table(path, ("Recording", *_LABELS)):
     try:
       key, found = _reference_line(entry)

@@ -8,7 +8,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fgclep_jax.reports import enhanced
-from fgclep_jax.signals import challenge, contract, published, quality, reader
+from fgclep_jax.signals import (
+  beam_generation,
+  challenge,
+  contract,
+  generation,
+  published,
+  quality,
+  reader,
+)
 
 from . import archive, labels, mat_struct
 
@@ -17,7 +25,7 @@ HOMEPAGE = "http://2018.icbeb.org/Challenge.html"
 SECONDS = (6, 60)  # of the published records
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
   """CPSC2018: 6,877 12-lead ECGs of 6 to 60 s with nine classes."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -63,32 +71,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if source.partial:
       print(f"{NAME}: {len(source.rows)} of {labels.RECORDS} records, partial")
     self.info.metadata.update(_build_metadata(source, added))
-    same = challenge.SameSignals()
-    present = {row.split for row in source.rows}
-    splits = [split for split in published.SPLITS if split in present]
-    return {
-      split: self._generate_examples(
-        (source, added, log, same), split, split == splits[-1]
-      )
-      for split in splits
-    }
-
-  def _generate_examples(self, tools, split, is_last):
-    source, added, log, same = tools
-    with contract.exit_on_bad_input(NAME):
-      for row in source.rows:
-        if row.split == split:
-          example = _example(source, row, added, log)
-          if example:
-            if not example["quality"]["lead_flat"].all():
-              same.add(row.record_id, split, example["ecg"])
-            yield row.record_id, example
-      log.write(self.data_dir)
-      same.write(self.data_dir)
-      if is_last:
-        print(f"{NAME}: {log.summary()}")
-        print(f"{NAME}: {same.summary()}")
-        log.check()
+    recipe = generation.Recipe(
+      _row,
+      _example,
+      (source, added),
+      generation.places(source.rows, published.SPLITS),
+      () if source.allow_missing else generation.HELD_OUT,
+      compare=True,
+    )
+    job = generation.Job(NAME, recipe, log)
+    return self._generate_splits_of(job, tfds.core.lazy_imports)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,13 +120,15 @@ def _read(source, row):
   )
 
 
-def _example(source, row, added, log):
-  """Returns the example of one record, or None when it was dropped."""
-  try:
-    found = _read(source, row)
-  except reader.RecordError as error:
-    log.lose(row.record_id, row.path, row.split, error, source.allow_missing)
-    return None
+def _row(tools, index):
+  source, _ = tools
+  return source.rows[index]
+
+
+def _example(tools, row):
+  """Returns the example of one record; raises RecordError."""
+  source, added = tools
+  found = _read(source, row)
   classes = row.classes
   if classes is None:
     classes = {labels.CODES[c] for c in found.codes if c in labels.CODES}
@@ -149,7 +143,6 @@ def _example(source, row, added, log):
   }
   flags = list(found.quality.flags)
   flags += [flag for flag, holds in remarks.items() if holds]
-  log.keep(flags)
   exact = labels.multi_hot(classes)
   names = [labels.NAMES[c] for c in labels.CLASSES if c in classes]
   return {

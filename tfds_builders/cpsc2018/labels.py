@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fgclep_jax.signals import releases
+
 TASK = "cpsc"
 # In the column order of the published MERL files
 # (https://github.com/cheliu-computation/MERL-ICML2024, `icbeb`).
@@ -53,8 +55,8 @@ NAMES = {
   "STD": "ST segment depression",
   "STE": "ST segment elevation",
 }
-RECORDS = 6877  # A0001 to A6877
-SPLIT_SIZES = (4950, 551, 1376)  # train, validation, test as published
+RECORDS = releases.RECORDS["cpsc2018"]
+SPLIT_SIZES = releases.SPLIT_SIZES["cpsc2018"]
 
 
 def multi_hot(names):

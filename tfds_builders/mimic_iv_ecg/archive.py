@@ -7,11 +7,11 @@ import numpy as np
 
 from fgclep_jax.errors import InputError
 from fgclep_jax.reports import technical
-from fgclep_jax.signals import contract, published
+from fgclep_jax.signals import contract, published, releases
 
 from . import measurements, people, tables
 
-RECORDS = 800_035  # lines of record_list.csv of release 1.0
+RECORDS = releases.RECORDS["mimic_iv_ecg"]
 SPLITS = published.SPLITS
 # Shares of the hash of the subject: below the first train, and so on.
 _ENDS = (0.90, 0.95)
@@ -71,10 +71,16 @@ class Archive:
 
   def rows(self, split):
     """Yields the Row of each record of a split."""
-    for index in np.flatnonzero(self.split == SPLITS.index(split)).tolist():
-      yield self._row(index)
+    for index in self.places().get(split, ()):
+      yield self.row(int(index))
 
-  def _row(self, index):
+  def places(self):
+    """Returns split -> (n,) indices of its records, empty ones left out."""
+    found = {s: np.flatnonzero(self.split == i) for i, s in enumerate(SPLITS)}
+    return {split: places for split, places in found.items() if len(places)}
+
+  def row(self, index):
+    """Returns the Row at an index."""
     subject, year = int(self.subject[index]), int(self.year[index])
     age, over_89, sex = np.nan, False, -1
     if self.people is not None:

@@ -1,6 +1,7 @@
 """TFDS builder of MIMIC-IV-ECG 1.0 (see README.md beside this file)."""
 
 import dataclasses
+import functools
 import os
 import re
 from typing import ClassVar
@@ -9,7 +10,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fgclep_jax.reports import enhanced
-from fgclep_jax.signals import contract, quality, reader
+from fgclep_jax.signals import (
+  beam_generation,
+  contract,
+  generation,
+  quality,
+  reader,
+)
 
 from . import archive, measurements, tables
 
@@ -22,7 +29,7 @@ REPORTED = {"reports of at least 4 words": 771_693, "records kept": 787_677}
 _SUBJECT = re.compile(r"<?subject_id>?:\s*(\d+)", re.ASCII)
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
   """MIMIC-IV-ECG: 800,035 12-lead ECGs of 10 s with machine statements."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -71,27 +78,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       people="unknown" if source.people is None else "patients.csv",
       **({"enhanced": added.metadata} if added else {}),
     )
-    present = set(source.split.tolist())
-    splits = [s for i, s in enumerate(archive.SPLITS) if i in present]
-    return {
-      split: self._generate_examples(
-        (source, added, log), split, split == splits[-1]
-      )
-      for split in splits
-    }
-
-  def _generate_examples(self, tools, split, is_last):
-    source, added, log = tools
-    with contract.exit_on_bad_input(NAME):
-      for row in source.rows(split):
-        example = _example(source, row, added, log)
-        if example:
-          yield row.record_id, example
-      log.write(self.data_dir)
-      if is_last:
-        print(f"{NAME}: {log.summary()}")
-        _print_reported(source, log)
-        log.check()
+    recipe = generation.Recipe(_row, _example, (source, added), source.places())
+    report = functools.partial(_print_reported, source, log)
+    job = generation.Job(NAME, recipe, log, report)
+    return self._generate_splits_of(job, tfds.core.lazy_imports)
 
 
 def _print_counts(source):
@@ -127,13 +117,15 @@ def _read(source, row):
   return record
 
 
-def _example(source, row, added, log):
-  """Returns the example of one record, or None when it was dropped."""
-  try:
-    record = _read(source, row)
-  except reader.RecordError as error:
-    log.drop(row.record_id, row.path, error.reason, str(error))
-    return None
+def _row(tools, index):
+  source, _ = tools
+  return source.row(index)
+
+
+def _example(tools, row):
+  """Returns the example of one record; raises RecordError."""
+  source, added = tools
+  record = _read(source, row)
   remarks = {
     "age_over_89": row.over_89,
     "no_statements": not row.statements,
@@ -143,7 +135,6 @@ def _example(source, row, added, log):
   flags = list(record.quality.flags)
   flags += [flag for flag, holds in remarks.items() if holds]
   features = added.features_of(row.record_id) if added else []
-  log.keep(flags)
   return {
     "record_id": row.record_id,
     "patient_id": str(row.subject),

@@ -14,24 +14,19 @@ import re
 import numpy as np
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.signals import contract
+from fgclep_jax.signals import contract, releases
 
 from . import measurements
 
 RECORD_LIST = "record_list.csv"
 MEASUREMENTS = "machine_measurements.csv"
-TREE = (
-  f"{RECORD_LIST}, {MEASUREMENTS} and "
-  "files/pNNNN/pNNNNNNNN/sNNNNNNNN/NNNNNNNN.{hea,dat}"
-)
+TREE = releases.TREES["mimic_iv_ecg"]
 REPORT_FIELDS = tuple(f"report_{number}" for number in range(18))
 _ID = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _YEAR = re.compile(r"(\d{4})-", re.ASCII)
 
 
-def layout(subject, study):
-  """Returns the place of a record below the root, without ending."""
-  return f"files/p{str(subject)[:4]}/p{subject}/s{study}/{study}"
+layout = releases.mimic_place
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

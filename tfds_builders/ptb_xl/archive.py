@@ -6,19 +6,14 @@ import os
 import re
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.signals import contract
+from fgclep_jax.signals import contract, published, releases
 
-TREE = (
-  "ptbxl_database.csv, scp_statements.csv, "
-  "records500/NN000/NNNNN_hr.{hea,dat} or "
-  "records100/NN000/NNNNN_lr.{hea,dat}, and optionally reports_en.csv"
-)
-SPLIT_OF_FOLD = dict.fromkeys(range(1, 9), "train") | {
-  9: "validation",
-  10: "test",
-}
-SPLITS = ("train", "validation", "test")
-SPLIT_SIZES = (17418, 2183, 2198)  # of release 1.0.3
+NAME = "ptb_xl"
+TREE = releases.TREES[NAME]
+SPLIT_OF_FOLD = releases.PTB_XL_SPLIT
+SPLITS = published.SPLITS
+SPLIT_SIZES = releases.SPLIT_SIZES[NAME]
+choose_rate = releases.ptb_xl_rate
 _COLUMNS = (
   "ecg_id",
   "patient_id",
@@ -46,27 +41,6 @@ class Row:
   codes: tuple[str, ...]
   split: str
   path: str  # below the root, without extension
-
-
-def choose_rate(root):
-  """Returns 500 or 100: the waveforms to use.
-
-  `FGCLEP_PTBXL_RATE` chooses; otherwise records500 where present.
-  """
-  present = [
-    rate for rate in (500, 100) if os.path.isdir(f"{root}/records{rate}")
-  ]
-  if not present:
-    raise InputError(f"{root}: no waveforms found; expected there: {TREE}")
-  given = os.environ.get("FGCLEP_PTBXL_RATE")
-  if given is None:
-    return present[0]
-  if given not in [str(rate) for rate in present]:
-    raise InputError(
-      f"FGCLEP_PTBXL_RATE={given!r}: waveforms present in {root} are "
-      f"{' and '.join(f'{rate} Hz' for rate in present)}"
-    )
-  return int(given)
 
 
 def read_database(root, rate, known_codes):
@@ -177,4 +151,4 @@ def files_missing(root, rows):
 
 def is_complete(rows):
   """True for all records of release 1.0.3."""
-  return len(rows) == sum(SPLIT_SIZES)
+  return len(rows) == releases.RECORDS[NAME]

@@ -9,7 +9,13 @@ import tensorflow_datasets as tfds
 
 from fgclep_jax.errors import InputError
 from fgclep_jax.reports import enhanced, statements
-from fgclep_jax.signals import contract, quality, reader
+from fgclep_jax.signals import (
+  beam_generation,
+  contract,
+  generation,
+  quality,
+  reader,
+)
 
 from . import archive, labels
 
@@ -17,7 +23,7 @@ NAME = "ptb_xl"
 SECONDS = 10  # length of every published record
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
   """PTB-XL: 21,799 clinical 12-lead ECGs of 10 s from 18,869 patients."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -47,12 +53,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager):
     with contract.exit_on_bad_input(NAME):
       source = _open_archive(contract.manual_dir(dl_manager, archive.TREE))
-      self._log = contract.BuildLog.from_environment()
-      self._added = enhanced.of_config(
+      log = contract.BuildLog.from_environment()
+      added = enhanced.of_config(
         self.builder_config.name,
         source.root,
         [row.record_id for row in source.rows],
-        self._log.max_skip_rate,
+        log.max_skip_rate,
       )
     self.info.metadata.update(
       partial=source.partial,
@@ -60,30 +66,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       reports="ptbxl_database.csv"
       if source.english is None
       else "reports_en.csv, else ptbxl_database.csv",
-      **({"enhanced": self._added.metadata} if self._added else {}),
+      **({"enhanced": added.metadata} if added else {}),
     )
-    splits = [
-      split
-      for split in archive.SPLITS
-      if any(row.split == split for row in source.rows)
-    ]
-    return {
-      split: self._generate_examples(source, split, split == splits[-1])
-      for split in splits
-    }
-
-  def _generate_examples(self, source, split, is_last):
-    log = self._log
-    with contract.exit_on_bad_input(NAME):
-      for row in source.rows:
-        if row.split == split:
-          example = _example(source, row, self._added, log)
-          if example:
-            yield row.record_id, example
-      log.write(self.data_dir)
-      if is_last:
-        print(f"{NAME}: {log.summary()}")
-        log.check()
+    recipe = generation.Recipe(
+      _row,
+      _example,
+      (source, added),
+      generation.places(source.rows, archive.SPLITS),
+      () if source.allow_missing else generation.HELD_OUT,
+    )
+    job = generation.Job(NAME, recipe, log)
+    return self._generate_splits_of(job, tfds.core.lazy_imports)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,13 +139,15 @@ def _check_sizes(rows, code_table):
       )
 
 
-def _example(source, row, added, log):
-  """Returns the example of one record, or None when it was dropped."""
-  try:
-    record = reader.read_record(os.path.join(source.root, row.path))
-  except reader.RecordError as error:
-    log.lose(row.record_id, row.path, row.split, error, source.allow_missing)
-    return None
+def _row(tools, index):
+  source, _ = tools
+  return source.rows[index]
+
+
+def _example(tools, row):
+  """Returns the example of one record; raises RecordError."""
+  source, added = tools
+  record = reader.read_record(os.path.join(source.root, row.path))
   english = (source.english or {}).get(row.record_id)
   report = row.report if english is None else english
   found = statements.split_report(report)
@@ -166,7 +161,6 @@ def _example(source, row, added, log):
   flags = list(record.quality.flags)
   flags += [flag for flag, holds in remarks.items() if holds]
   features = added.features_of(row.record_id) if added else []
-  log.keep(flags)
   return {
     "record_id": row.record_id,
     "patient_id": row.patient_id,

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 
+import numpy as np
+
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import simulate
 
@@ -32,6 +34,16 @@ class Cohort:
     """Name of the split that record `index` belongs to, by its patient."""
     patient = simulate.patient_number(index, self.seed)
     return SPLIT_OF_PATIENT[patient % len(SPLIT_OF_PATIENT)]
+
+  def places(self):
+    """Returns split -> (n,) indices of its records, empty ones left out."""
+    split = np.fromiter(
+      (SPLITS.index(self.split_of(index)) for index in range(self.records)),
+      np.uint8,
+      self.records,
+    )
+    found = {name: np.flatnonzero(split == i) for i, name in enumerate(SPLITS)}
+    return {name: places for name, places in found.items() if len(places)}
 
 
 def _whole_number(name, default, low, high):

@@ -8,7 +8,14 @@ import tensorflow_datasets as tfds
 
 from fgclep_jax.reports import enhanced
 from fgclep_jax.reports import features as vocabulary
-from fgclep_jax.signals import contract, leads, quality, simulate
+from fgclep_jax.signals import (
+  beam_generation,
+  contract,
+  generation,
+  leads,
+  quality,
+  simulate,
+)
 
 from .cohort import SPLITS, Cohort
 
@@ -17,7 +24,7 @@ TASK = "simulated"
 TASKS = {TASK: simulate.DIAGNOSES}
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
   """Simulated ECGs of 10 s with diagnoses, waveform features and reports."""
 
   VERSION = tfds.core.Version(f"{simulate.VERSION}.0.0")
@@ -46,7 +53,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager):
     with contract.exit_on_bad_input(NAME):
       cohort = Cohort.from_environment()
-      self._log = contract.BuildLog.from_environment()
+      log = contract.BuildLog.from_environment()
       tree = f"{enhanced.FILE} and {enhanced.RECORDS_FILE}"
       added = enhanced.of_config(
         self.builder_config.name,
@@ -60,29 +67,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       sampling_rate=cohort.rate,
       **({"enhanced": added.metadata} if added else {}),
     )
-    self._split_of = {}  # patient id -> split
-    present = {cohort.split_of(index) for index in range(cohort.records)}
-    splits = [split for split in SPLITS if split in present]
-    return {
-      split: self._generate_examples(
-        (cohort, added), split, split == splits[-1]
-      )
-      for split in splits
-    }
-
-  def _generate_examples(self, tools, split, is_last):
-    cohort, added = tools
-    for index in range(cohort.records):
-      if cohort.split_of(index) == split:
-        record = simulate.simulate(index, cohort.seed, cohort.rate)
-        owner = self._split_of.setdefault(record.patient_id, split)
-        assert owner == split, f"{record.patient_id} in {owner} and {split}"
-        example = _example(record, added)
-        self._log.keep(example["quality"]["flags"])
-        yield record.record_id, example
-    self._log.write(self.data_dir)
-    if is_last:
-      print(f"{NAME}: {self._log.summary()}")
+    recipe = generation.Recipe(
+      _record, _example, (cohort, added), cohort.places(), complete=SPLITS
+    )
+    job = generation.Job(NAME, recipe, log)
+    return self._generate_splits_of(job, tfds.core.lazy_imports)
 
 
 def _extra():
@@ -95,7 +84,13 @@ def _extra():
   }
 
 
-def _example(record, added):
+def _record(tools, index):
+  cohort, _ = tools
+  return simulate.simulate(index, cohort.seed, cohort.rate)
+
+
+def _example(tools, record):
+  _, added = tools
   signal, found = quality.assemble(record.signal, leads.LEADS, record.rate)
   labels = {TASK: _multi_hot(record.diagnoses, simulate.DIAGNOSES)}
   return {

@@ -1,0 +1,141 @@
+"""Building MIMIC-IV-ECG's layout: time and memory of the whole build.
+
+  python -m benchmarks.build [--records 1500] [--many 50000]
+
+Time: the builder, reading files, against TFDS writing the same examples from
+memory, in one process, medians of interleaved rounds. Memory: peak resident
+size of a build of `many` records of short signals against half as many, each
+in a process of its own, with the shuffler's memory limit lowered to 16 MiB so
+that both are past its spill. Size: array_record against raw .dat.
+"""
+
+import argparse
+import itertools
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import tensorflow_datasets as tfds
+
+from benchmarks import common
+from tests import mimic_tree
+from tfds_builders.mimic_iv_ecg import mimic_iv_ecg_dataset_builder as mimic
+
+ROUNDS = 5
+SPILL = 16 * 2**20  # bytes; TFDS's own limit is 1000 MiB
+
+
+def build(builder, data_dir, manual_dir):
+  builder(data_dir=data_dir, config="original").download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=manual_dir),
+    file_format="array_record",
+  )
+
+
+def from_memory(examples):
+  """A builder class that yields {split: [(key, example)]} and reads nothing."""
+
+  class Builder(mimic.Builder):
+    def _split_generators(self, dl_manager):
+      return {split: iter(rows) for split, rows in examples.items()}
+
+  Builder.name = mimic.Builder.name
+  return Builder
+
+
+def read_all(data_dir):
+  """{split: [(key, example)]} of a built dataset."""
+  folder = next((data_dir / mimic.Builder.name / "original").iterdir())
+  built = tfds.builder_from_directory(folder)
+  return {
+    split: [(row["record_id"], row) for row in built.as_data_source(split)]
+    for split in built.info.splits
+  }
+
+
+def measure_time(raw, records):
+  mimic_tree.write(raw, records, each=0, samples=5000)
+  numbers = itertools.count()
+
+  def run(builder):
+    out = raw.parent / f"out{next(numbers)}"
+    build(builder, out, raw)
+    return out
+
+  out = run(mimic.Builder)
+  memory = from_memory(read_all(out))
+  seconds = common.interleaved(
+    {
+      "files": lambda: shutil.rmtree(run(mimic.Builder)),
+      "memory": lambda: shutil.rmtree(run(memory)),
+    },
+    ROUNDS,
+  )
+  files, memory = (common.median(seconds[name]) for name in seconds)
+  raw_bytes = sum(p.stat().st_size for p in raw.rglob("*.dat"))
+  built = sum(p.stat().st_size for p in out.rglob("*.array_record*"))
+  return {
+    "records": records,
+    "seconds_from_files": files,
+    "seconds_from_memory": memory,
+    "ratio": files / memory,
+    "size_against_raw": built / raw_bytes,
+  }
+
+
+def child(raw, out):
+  """Builds once and prints the peak resident size in MiB."""
+  tfds.core.shuffle.MAX_MEM_BUFFER_SIZE = SPILL
+  build(mimic.Builder, out, raw)
+  print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def measure_memory(folder, many):
+  found = {}
+  for records in (many // 2, many):
+    raw = folder / f"raw{records}"
+    mimic_tree.write(raw, records, each=0, samples=200)
+    line = [
+      sys.executable,
+      "-m",
+      "benchmarks.build",
+      "--child",
+      raw,
+      folder / f"o{records}",
+    ]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    found[records] = float(done.stdout.strip().splitlines()[-1])
+    shutil.rmtree(raw)
+  return {
+    "records": many,
+    "peak_mib_half": found[many // 2],
+    "peak_mib": found[many],
+    "ratio": found[many] / found[many // 2],
+  }
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--records", type=int, default=1500)
+  parser.add_argument("--many", type=int, default=50000)
+  parser.add_argument("--child", nargs=2, type=pathlib.Path)
+  arguments = parser.parse_args()
+  if arguments.child:
+    child(*arguments.child)
+    return
+  table = {}
+  with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    table["time"] = measure_time(folder / "raw", arguments.records)
+  with tempfile.TemporaryDirectory() as folder:
+    table["memory"] = measure_memory(pathlib.Path(folder), arguments.many)
+  settings = {"rounds": ROUNDS, "spill_bytes": SPILL}
+  common.write("build", json.loads(json.dumps(settings | {"table": table})))
+
+
+if __name__ == "__main__":
+  main()

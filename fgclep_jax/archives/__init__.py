@@ -1,0 +1,1 @@
+"""Looks over a raw archive before a long build."""

@@ -20,6 +20,7 @@ import sys
 import tempfile
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
 
 from benchmarks import common
 from tests import mimic_tree
@@ -84,7 +85,7 @@ def measure_time(raw, records):
 
 def child(raw, out):
   """Builds once and prints the peak resident size in MiB."""
-  tfds.core.shuffle.MAX_MEM_BUFFER_SIZE = SPILL
+  shuffle.MAX_MEM_BUFFER_SIZE = SPILL
   build(out, raw)
   print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
@@ -102,7 +103,7 @@ def measure_memory(folder, many):
       raw,
       folder / f"o{records}",
     ]
-    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
     found[records] = float(done.stdout.strip().splitlines()[-1])
     shutil.rmtree(raw)
   return {

@@ -122,16 +122,14 @@ def initial_state(run):
       )
   else:
     _, params = two_tower.create(config, size, config.seed)
-  trainable, _ = steps.split(params, run.frozen)
-  state = steps.TrainState(
-    jnp.zeros((), jnp.int32), params, run.optimizer.init(trainable)
-  )
+  state = _first_state(run, params)
   return jax.device_put(state, sharding.parameters(run.mesh, state))
 
 
 def restored_state(run, saved, step):
   """Reads the state of a step onto this run's mesh."""
-  shapes = jax.eval_shape(functools.partial(_blank, run))
+  _, params = two_tower.abstract(run.config, len(run.tokenizer.vocabulary))
+  shapes = jax.eval_shape(functools.partial(_first_state, run), params)
   places = sharding.parameters(run.mesh, shapes)
   abstract = jax.tree.map(
     lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
@@ -162,8 +160,8 @@ def check_resumable(config, workdir):
   path.write_text(text, encoding="utf-8")
 
 
-def _blank(run):
-  _, params = two_tower.create(run.config, len(run.tokenizer.vocabulary), 0)
+def _first_state(run, params):
+  """The state before the first step."""
   trainable, _ = steps.split(params, run.frozen)
   return steps.TrainState(
     jnp.zeros((), jnp.int32), params, run.optimizer.init(trainable)

@@ -5,15 +5,15 @@
 Time: the builder, reading files, against TFDS writing the same examples from
 memory, in one process, medians of interleaved rounds. Memory: peak resident
 size of a build of `many` records of short signals against half as many, each
-in a process of its own, with the shuffler's memory limit lowered to 16 MiB so
-that both are past its spill. Size: array_record against raw .dat.
+in a process of its own, with the shuffler's memory limit lowered to 4 MiB so
+that all splits of both are past its spill. Size: array_record against raw
+.dat.
 """
 
 import argparse
 import itertools
 import json
 import pathlib
-import resource
 import shutil
 import subprocess
 import sys
@@ -27,7 +27,7 @@ from tests import mimic_tree
 from tfds_builders.mimic_iv_ecg import mimic_iv_ecg_dataset_builder as mimic
 
 ROUNDS = 5
-SPILL = 16 * 2**20  # bytes; TFDS's own limit is 1000 MiB
+SPILL = 4 * 2**20  # bytes; TFDS's own limit is 1000 MiB
 
 
 def build(data_dir, manual_dir, examples=None):
@@ -83,29 +83,32 @@ def measure_time(raw, records):
   }
 
 
-def child(raw, out):
-  """Builds once and prints the peak resident size in MiB."""
+def child(raw, out, records):
+  """Writes an archive of `records`, or builds one and prints peak MiB."""
+  if records:
+    mimic_tree.write(raw, records, each=0, samples=500)
+    return
   shuffle.MAX_MEM_BUFFER_SIZE = SPILL
   build(out, raw)
-  print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+  print(common.peak_mib())
+
+
+def run_child(raw, out, records=0):
+  """Runs `child` in a process of its own; returns its last line."""
+  line = [sys.executable, "-m", "benchmarks.build", "--child", raw, out]
+  line += ["--records", str(records)]
+  done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
+  return (done.stdout.strip().splitlines() or [""])[-1]
 
 
 def measure_memory(folder, many):
   found = {}
   for records in (many // 2, many):
-    raw = folder / f"raw{records}"
-    mimic_tree.write(raw, records, each=0, samples=500)
-    line = [
-      sys.executable,
-      "-m",
-      "benchmarks.build",
-      "--child",
-      raw,
-      folder / f"o{records}",
-    ]
-    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
-    found[records] = float(done.stdout.strip().splitlines()[-1])
+    raw, out = folder / f"raw{records}", folder / f"out{records}"
+    run_child(raw, out, records)
+    found[records] = float(run_child(raw, out))
     shutil.rmtree(raw)
+    shutil.rmtree(out)
   return {
     "records": many,
     "peak_mib_half": found[many // 2],
@@ -121,7 +124,7 @@ def main():
   parser.add_argument("--child", nargs=2, type=pathlib.Path)
   arguments = parser.parse_args()
   if arguments.child:
-    child(*arguments.child)
+    child(*arguments.child, arguments.records)
     return
   table = {}
   with tempfile.TemporaryDirectory() as folder:

@@ -28,6 +28,17 @@ def median(values):
   return statistics.median(values)
 
 
+def peak_mib():
+  """Returns the peak resident size of this process in MiB (Linux).
+
+  Not getrusage's `ru_maxrss`: a process starts with that of the one that
+  started it, and thus showed the benchmark's own memory.
+  """
+  status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+  [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+  return int(line.split()[1]) / 1024
+
+
 def machine():
   """The machine and the versions a figure belongs to."""
   return {

@@ -9,6 +9,7 @@ import os
 import sys
 
 from fgclep_jax import config as config_lib
+from fgclep_jax import flags
 from fgclep_jax.errors import InputError
 
 RESUMABLE = 75
@@ -35,7 +36,7 @@ def run(argv):
   parser = _parser()
   known, rest = parser.parse_known_args(argv)
   if known.command == "train":
-    known.changes = _changes(rest)
+    known.changes = flags.changes(rest)
   elif rest:
     raise InputError(
       f"unknown argument {rest[0]}: see `fgclep {known.command} --help`"
@@ -67,7 +68,7 @@ def _parser():
     return command
 
   command = add(
-    "train", _train, "Train, or go on with a run.", epilog=_fields()
+    "train", _train, "Train, or go on with a run.", epilog=flags.fields()
   )
   command.add_argument(
     "--config", required=True, help="configs/X.py or configs/X.py:argument"
@@ -78,97 +79,26 @@ def _parser():
   )
 
   command = add("evaluate", _evaluate, "Evaluate a checkpoint.")
-  _add_evaluation(command)
+  flags.add_evaluation(command)
 
   command = add("embed", _embed, "Write the embeddings of a split.")
-  _add_data(command)
+  flags.add_data(command)
   command.add_argument("--out", required=True, help="embeddings.npz")
+
+  flags.add_enhancement(
+    add("enhance", _enhance, "Recover waveform features and verify them.")
+  )
 
   command = add(
     "demo", _demo, "The whole method on the simulated cohort, on a CPU."
   )
   command.add_argument("--workdir", required=True)
 
-  _add_plot(add("plot", _plot, "Draw a WFDB record on ECG paper."))
-  _add_data_check(add("data", None, "Look over raw archives."))
+  flags.add_plot(add("plot", _plot, "Draw a WFDB record on ECG paper."))
+  flags.add_data_check(
+    add("data", None, "Look over raw archives."), _data_check
+  )
   return parser
-
-
-def _add_plot(command):
-  command.add_argument("record", help="with or without .hea")
-  command.add_argument("--out", required=True, help=".png, .pdf or .svg")
-  command.add_argument("--title", help="default: the name of the file")
-
-
-def _add_data_check(command):
-  text = "Check a raw archive before a build; samples are not read."
-  command = command.add_subparsers(
-    dest="action", required=True, metavar="ACTION"
-  ).add_parser("check", help=text, description=text, allow_abbrev=False)
-  command.set_defaults(run=_data_check)
-  command.add_argument("raw", help="folder of the archive")
-  command.add_argument(
-    "--dataset",
-    required=True,
-    choices=("mimic_iv_ecg", "ptb_xl", "cpsc2018", "chapman_ningbo"),
-  )
-  command.add_argument("--json", help="file to write the report to")
-
-
-def _add_data(command):
-  command.add_argument("--workdir", required=True, help="of `fgclep train`")
-  command.add_argument("--step", type=int, help="checkpoint; default newest")
-  command.add_argument("--dataset", required=True)
-  command.add_argument("--dataset-config", default="original")
-  command.add_argument("--data-dir", required=True)
-  command.add_argument("--split", default="test")
-
-
-def _add_evaluation(command):
-  _add_data(command)
-  command.add_argument(
-    "--task",
-    default="all",
-    help="super, sub, form, rhythm, simulated, all, or several with commas",
-  )
-  command.add_argument("--out", required=True, help="folder of the results")
-  command.add_argument(
-    "--probe",
-    default="",
-    help="linear probe on these shares of the train split, e.g. 0.1,1.0",
-  )
-  command.add_argument("--prompts", help="JSON file {class: prompt or list}")
-  command.add_argument(
-    "--bootstrap", type=int, default=1000, help="resamples of the intervals"
-  )
-  command.add_argument(
-    "--no-baselines",
-    action="store_true",
-    help="leave out the untrained encoder and the simple features",
-  )
-
-
-def _fields():
-  lines = ["config fields, each a flag such as --optim.learning-rate 3e-4:"]
-  for name, value in config_lib.flatten(config_lib.TrainConfig()).items():
-    lines.append(f"  --{name.replace('_', '-')} (default {value!r})")
-  return "\n".join(lines)
-
-
-def _changes(rest):
-  """['--a.b', '1', '--c=2'] -> {'a.b': '1', 'c': '2'}."""
-  changes, words = {}, list(rest)
-  while words:
-    word = words.pop(0)
-    if not word.startswith("--"):
-      raise InputError(f"unexpected {word!r}: fields are --name value")
-    name, equals, value = word[2:].partition("=")
-    if not equals:
-      if not words:
-        raise InputError(f"--{name} has no value: give --{name} VALUE")
-      value = words.pop(0)
-    changes[name] = value
-  return changes
 
 
 def _environment():
@@ -216,6 +146,9 @@ def _evaluate(arguments):
     resamples=arguments.bootstrap,
     plain=not arguments.no_baselines,
     step=arguments.step,
+    window=arguments.window,
+    beside=arguments.beside,
+    probe_tasks=arguments.probe_task and arguments.probe_task.split(","),
   )
 
 
@@ -230,8 +163,15 @@ def _embed(arguments):
     arguments.split,
     arguments.out,
     arguments.step,
+    arguments.window,
   )
   print(f"{count} records embedded: {arguments.out}")
+
+
+def _enhance(arguments):
+  from fgclep_jax.enhance import command
+
+  return command.run(arguments)
 
 
 def _demo(arguments):

@@ -27,6 +27,8 @@ class DataConfig:
   inner_fraction: float = 0.15
   rate: int = 500  # Hz, after resampling
   seconds: float = 10.0
+  # What a longer record keeps of it: its "first" or "centre" seconds.
+  window: str = "first"
   batch_size: int = 256
   # Statements of a record that enter a batch: 0 takes all of them, n draws n.
   statements_per_record: int = 0
@@ -106,6 +108,9 @@ class LossConfig:
   rule: str = "pair"  # or "report", "hard"
   scale: float = 10.0  # start of exp(log_scale)
   bias: float | None = None  # start of the bias; None leaves it out
+  # A distinct statement that n pairs of the batch hold weighs n ** this among
+  # the columns: 1 is the papers' sum over pairs, 0 counts each once.
+  multiplicity: float = 1.0
   exchange: str = "auto"
 
 
@@ -169,6 +174,7 @@ RESUMABLE = frozenset(
 )
 
 CHOICES = {
+  "data.window": ("first", "centre"),
   "data.text": ("statements", "report"),
   "model.ecg.name": ("st_vit", "resnet"),
   "model.ecg.pool": ("mean", "mean_max"),

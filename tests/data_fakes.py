@@ -44,5 +44,5 @@ def split(records=23, samples=100, seed=0):
     statement_offsets=np.append(0, np.cumsum(counts)),
     statements=statements,
     ecg=ecg,
-    signals=lambda i, rate, samples, cache=0: ecg[i],
+    signals=lambda i, rate, samples, cache=0, window="first": ecg[i],
   )

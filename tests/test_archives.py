@@ -12,7 +12,7 @@ from fgclep_jax.archives import check as check_lib
 from fgclep_jax.archives import program
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import releases
-from tests import wfdb_files
+from tests import mimic_tree, wfdb_files
 
 GROUPS = ("missing", "corrupt", "duplicated", "repaired")
 
@@ -299,6 +299,23 @@ def test_mimic_faults(mimic):
   )
 
 
+def test_mimic_losses_are_those_of_a_build(tmp_path, capsys):
+  """Every fault that tables and headers show, as often as it was planted."""
+  planted = mimic_tree.write(tmp_path, 60, each=2)
+  of_samples = {"all_flat", "bad_checksum", "invalid_dropped"}
+  expected = {k: n for k, n in planted.dropped.items() if k not in of_samples}
+  assert {"subject_differs", "conflicting_study"} <= expected.keys()
+  report = check_lib.check(tmp_path, "mimic_iv_ecg")
+  assert found(report) == expected
+  assert report.good == report.listed - sum(expected.values())
+  arguments = ["data", "check", tmp_path, "--dataset", "mimic_iv_ecg"]
+  code, out, lines = exit_of(arguments, capsys)
+  assert (code, len(lines)) == (2, 1)
+  assert out.count(str(tmp_path)) == 1  # files are named below the folder
+  for reason, count in expected.items():
+    assert f"  {reason} {count}, first " in out
+
+
 def test_mimic_sample_is_no_loss(mimic):
   raw, rows, write = mimic
   write(
@@ -356,7 +373,10 @@ def test_estimate_of_the_whole_of_mimic(root):
   assert guess["temporary_bytes"] == pytest.approx(96e9, rel=0.01)
 
 
-def test_unwritable_report(root, tmp_path):
+def test_unwritable_report(root, tmp_path, capsys):
   raw = root / "tfds_builders" / "ptb_xl" / "dummy_data"
   with pytest.raises(InputError, match="cannot write"):
     program.run(raw, "ptb_xl", tmp_path / "no" / "report.json")
+  assert not capsys.readouterr().out  # said before the archive is read
+  with pytest.raises(InputError, match="cannot write"):
+    program.run(raw, "ptb_xl", tmp_path)

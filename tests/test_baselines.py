@@ -6,6 +6,7 @@ import pytest
 from fgclep_jax import metrics
 from fgclep_jax.errors import InputError
 from fgclep_jax.evaluation import baselines, linear_probe
+from fgclep_jax.evaluation.sweep import sweep
 from tests.evaluation_fakes import FakeSplit
 
 
@@ -100,10 +101,38 @@ def test_kernels_see_a_shape_that_statistics_do_not():
   assert area(statistics) < 0.8
 
 
+def _measured(split, name, **how):
+  measuring = baselines.Measuring(name)
+  sweep(split, (measuring,), **how)
+  return measuring.result()
+
+
 def test_whole_split_in_batches():
   split = FakeSplit("test", 11, ("a", "b"))
-  found = baselines.baseline_features(split, "pooled_statistics", batch=4)
-  want = baselines.pooled_statistics(split.signals(np.arange(11), 100, 1000))
+  signals = split.signals(np.arange(11), 100, 1000)
+  found = _measured(split, "pooled_statistics", block=4)
+  want = baselines.pooled_statistics(signals)
+  np.testing.assert_array_equal(found, want)
+  found = _measured(split, "random_kernels", block=4)
+  want = baselines.kernel_features(signals, baselines.random_kernels())
   np.testing.assert_array_equal(found, want)
   with pytest.raises(InputError, match="no baseline 'magic'"):
-    baselines.baseline_features(split, "magic")
+    baselines.Measuring("magic")
+
+
+def test_a_long_record_has_the_mean_over_its_windows():
+  rng = np.random.default_rng(6)
+  signals = rng.integers(-900, 900, (5, 12, baselines.SAMPLES)).astype(np.int16)
+
+  class Split:
+    def __len__(self):
+      return 2
+
+    def windows(self, indices, rate, samples, window):
+      assert (rate, samples, window) == (100, baselines.SAMPLES, "cover")
+      return signals, np.array([2, 3])
+
+  found = _measured(Split(), "pooled_statistics")
+  each = baselines.pooled_statistics(signals)
+  want = [each[:2].mean(0), each[2:].mean(0)]
+  np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)

@@ -232,6 +232,70 @@ def test_the_order_of_the_work_does_not_matter(tmp_path):
   assert logs[0][1] == [[("train", "r0"), ("train", "r3")]]
 
 
+def test_an_account_is_the_same_as_text():
+  account = generation.Account()
+  made = recipe(example)
+  for index in (4, 0, 2, 3):
+    generation.judge(made, "train", index, account)
+  account.refused.append((3, "a reason"))
+  text = account.to_json()
+  assert generation.Account.from_json(text) is not account
+  assert vars(generation.Account.from_json(text)) == vars(account)
+  assert account.kept == 2
+  assert len(account.digests) == len(account.dropped) == 2
+  json.loads(text, parse_constant=pytest.fail)
+
+
+def open_recipe(root):
+  """Stands for a builder's; `root` decides what a worker finds."""
+  if root == "absent":
+    raise InputError("no folder absent")
+  return recipe(example)
+
+
+@pytest.mark.parametrize(
+  ("root", "records", "expected"),
+  [
+    ("same", 4, ""),
+    ("other", 9, "a worker finds 4 records of train, the command found 9"),
+    ("absent", 4, "a worker cannot open the archive: no folder absent"),
+  ],
+)
+def test_a_worker_with_another_archive(root, records, expected, tmp_path):
+  settings = json.dumps({"root": root})
+  *kept, last = beam_generation._judge_chunk(
+    (0, 3), open_recipe, settings, "train", records
+  )
+  assert [record_id for record_id, _ in kept] == (
+    [] if expected else ["r0", "r3"]
+  )
+  account = generation.Account.from_json(last)
+  job = generation.Job("set", recipe(example), contract.BuildLog(0.9))
+  if not expected:
+    job.close("train", account, tmp_path)
+    assert job.log.kept == 2
+    return
+  with pytest.raises(InputError, match=expected):
+    job.close("train", account, tmp_path)
+
+
+def test_a_worker_opens_the_archive_once():
+  opened = []
+
+  def counted(root):
+    opened.append(root)
+    return open_recipe(root)
+
+  for start in (0, 3):
+    settings = json.dumps({"root": "same"})
+    list(
+      beam_generation._judge_chunk(
+        (start, start + 3), counted, settings, "train", 4
+      )
+    )
+  assert opened == ["same"]
+
+
 def test_a_patient_in_two_splits(tmp_path, capsys):
   def same_patient(tools, row):
     return example(tools, row) | {"patient_id": "7"}

@@ -308,10 +308,10 @@ def test_records_are_found_by_id(tmp_path):
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / place).touch()
   with pytest.raises(InputError, match=r"1 records .* first JS00002"):
-    challenge.find_records(tmp_path, r"JS\d{5}")
+    challenge.find_records(tmp_path, r"JS\d{5}", "a tree")
   (tmp_path / "a/JS00002.mat").unlink()
   (tmp_path / "c" / "loop").symlink_to(tmp_path)
-  found = challenge.find_records(tmp_path, r"JS\d{5}")
+  found = challenge.find_records(tmp_path, r"JS\d{5}", "a tree")
   assert list(found.items()) == [
     ("JS00001", (os.path.join("c", "JS00001"), {".mat"})),
     ("JS00002", (os.path.join("a", "b", "JS00002"), {".hea"})),

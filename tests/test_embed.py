@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.evaluation.embed import embed_split
+from fgclep_jax.evaluation import baselines
+from fgclep_jax.evaluation.embed import embed_all, embed_split
 from tests.evaluation_fakes import FakeModel, FakeSplit
 
 NAMES = ("a", "b", "c")
@@ -92,3 +93,78 @@ def test_empty_split_and_diverged_model_get_one_line():
   model.encode_ecg = diverged
   with pytest.raises(InputError, match=r"2 of 20 .* record test00003"):
     embed_split(model, split, batch_size=16)
+
+
+class LongSplit(FakeSplit):
+  """Records of one to four windows, each with labels of its own."""
+
+  def windows(self, indices, rate, samples, window):
+    self.asked = window
+    counts = np.asarray(indices) % 4 + 1
+    rng = np.random.default_rng(8)
+    every = rng.integers(-900, 900, (len(self), 4, 12, samples))
+    found = [every[i, :n] for i, n in zip(indices, counts, strict=True)]
+    return np.concatenate(found).astype(np.int16), counts
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_windows_are_averaged_and_scaled_again(batch_size):
+  model, split = FakeModel(NAMES), LongSplit("test", 10, NAMES)
+  found = embed_split(model, split, batch_size, window="cover")
+  assert split.asked == "cover"
+  assert set(model.batches) == {batch_size}
+  for i in range(10):
+    signals, _ = split.windows([i], model.rate, model.samples, "cover")
+    unit, features = model.encode_ecg(signals)
+    mean = unit.astype(np.float64).sum(0)  # of any length: scaled below
+    want = mean / np.sqrt(mean @ mean)
+    np.testing.assert_allclose(found.embedding[i], want, atol=1e-6)
+    mean = features.astype(np.float64).mean(0)
+    np.testing.assert_allclose(found.features[i], mean, rtol=1e-5, atol=1e-6)
+
+
+def test_cache_belongs_to_the_window(tmp_path):
+  model, split = FakeModel(NAMES), LongSplit("test", 10, NAMES)
+  for window in ("cover", "first", "cover", "first"):
+    embed_split(model, split, 64, tmp_path, window)
+  assert len(list(tmp_path.glob("*.npz"))) == 2
+  assert len(model.batches) == 2
+
+
+def test_several_models_see_one_reading(tmp_path):
+  trained, other = FakeModel(NAMES), FakeModel(NAMES, trained=False)
+  models, split = {"a": trained, "b": other}, FakeSplit("test", 37, NAMES)
+  measuring = baselines.Measuring("pooled_statistics")
+  measuring.samples = trained.samples
+  found = embed_all(models, split, 16, tmp_path, others=(measuring,))
+  assert np.array_equal(np.concatenate(split.read), np.arange(37))
+  assert list(found) == ["a", "b"]
+  for name, model in models.items():
+    alone = embed_split(model, split, 16)
+    np.testing.assert_array_equal(found[name].embedding, alone.embedding)
+    np.testing.assert_array_equal(found[name].features, alone.features)
+  signals = split.signals(np.arange(37), 100, trained.samples)
+  want = baselines.pooled_statistics(signals)
+  np.testing.assert_array_equal(measuring.result(), want)
+  # All is kept now: nothing is read again.
+  split.read.clear()
+  embed_all(models, split, 16, tmp_path)
+  assert split.read == []
+
+
+def test_each_input_form_is_read_once():
+  one, two = FakeModel(NAMES), FakeModel(NAMES, trained=False)
+  two.samples = 150
+  split, asked = FakeSplit("test", 20, NAMES), []
+  windows = split.windows
+
+  def counted(indices, rate, samples, window):
+    asked.append((len(indices), rate, samples))
+    return windows(indices, rate, samples, window)
+
+  split.windows = counted
+  found = embed_all({"a": one, "b": two, "c": one}, split, 32)
+  assert asked == [(20, 100, 200), (20, 100, 150)]
+  np.testing.assert_array_equal(found["a"].features, found["c"].features)
+  alone = embed_split(two, split, 32)
+  np.testing.assert_array_equal(found["b"].features, alone.features)

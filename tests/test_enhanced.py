@@ -1,5 +1,6 @@
 """The config `enhanced`: features joined by record id, nobody forgotten."""
 
+import json
 import os
 import shutil
 import sys
@@ -49,6 +50,44 @@ def test_features_in_stored_order(tmp_path):
   assert found.metadata["provenance"] == {"model_hash": ["m"], "source": []}
 
 
+def test_tables_of_another_dataset_are_refused(tmp_path):
+  path = write(tmp_path)
+  about = {"dataset": "simulated_ecg", "data": {"seed": 1}}
+  table = parquet.read_table(path).replace_schema_metadata(
+    {b"fgclep": json.dumps(about).encode()}
+  )
+  parquet.write_table(table, path)
+  ids = ["1", "2", "3"]
+  same = {"dataset": "simulated_ecg", "seed": 1}
+  assert enhanced.read(path, ids, expect=same).total == 3
+  for name, other in (("dataset", "ptb_xl"), ("seed", 2)):
+    with pytest.raises(InputError, match=f"made for {name}"):
+      enhanced.read(path, ids, expect=same | {name: other})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_lines_against_plain_lists(seed, tmp_path):
+  """Several row groups, so that no code means the same in all of them."""
+  rng = np.random.default_rng(seed)
+  judged = [f"r{number}" for number in rng.permutation(40)]
+  names = [f"feature {number}" for number in range(9)]
+  rows = [
+    (str(record), names[code], bool(rng.random() < 0.7))
+    for record in rng.permutation(judged[:30])
+    for code in rng.permutation(9)[: rng.integers(1, 6)]
+  ]
+  rng.shuffle(rows)
+  path = write(tmp_path, rows, judged)
+  parquet.write_table(parquet.read_table(path), path, row_group_size=7)
+  found = enhanced.read(path, judged)
+  for record in judged:
+    expected = [name for r, name, kept in rows if r == record and kept]
+    assert found.features_of(record) == expected
+  kept = sum(kept for _, _, kept in rows)
+  assert len(found.codes) == found.metadata["features_kept"] == kept > 20
+  assert found.metadata["features_dropped"] == len(rows) - kept > 5
+
+
 def test_numbers_and_large_strings_are_taken_as_text(tmp_path):
   path = write(tmp_path, record_id=pa.array([1, 2, 1, 1], pa.int64()))
   assert enhanced.read(path, ["1"]).features_of("2") == ["absent P waves"]
@@ -75,6 +114,8 @@ def test_records_without_a_line(tmp_path):
     (ROWS, "123", {"feature": ["a", "b", "", "d"]}, "'feature' has empty"),
     (ROWS, "123", {"kept": [True, None, True, True]}, "'kept' has empty"),
     (ROWS, "123", {"kept": ["yes", "x", "y", "z"]}, "cannot be read"),
+    (ROWS, "123", {"feature": [["a"]] * 4}, "cannot be read"),
+    (ROWS, "123", {"record_id": [{"a": "1"}] * 4}, "cannot be read"),
   ],
 )
 def test_refused_tables(tmp_path, rows, judged, columns, expected):

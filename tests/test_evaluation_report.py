@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from fgclep_jax import metrics
 from fgclep_jax.errors import InputError
@@ -73,6 +74,7 @@ def test_results_have_the_schema_and_the_numbers(finished):
   pairs = {(p["first"], p["second"]): p for p in block["paired"]}
   assert pairs["zero_shot", "untrained zero_shot"]["ci95"][0] > 0
   assert stored["data"]["parts"]["test"]["records"] == 90
+  assert stored["data"]["window"] == "cover"
   assert block["records"] < 90  # unlabelled records are not part of a task
 
 
@@ -222,6 +224,137 @@ def test_order_of_records_changes_no_number(tmp_path):
   second = run(splits, tmp_path / "second")
   assert first["macro_auroc"] == second["macro_auroc"]
   assert first["ci95"] == second["ci95"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+  """Tasks `simulated` and `features`, a second model beside the first."""
+  folder = tmp_path_factory.mktemp("compared")
+  splits, lines = _splits(), []
+  for split in splits.values():
+    split.labels["features"] = split.truth
+    split.labelled["features"] = np.ones(len(split), bool)
+    split.class_names["features"] = split.feature_names
+  model, other = FakeModel(NAMES), FakeModel(NAMES, trained=False)
+  model.embed_text = lambda texts: FakeModel(NAMES).embed_text(
+    [NAMES[int(t[-1])] if t.startswith("feature ") else t for t in texts]
+  )
+  options = Options(
+    probe_fractions=(1.0,), probe_tasks=("simulated",), resamples=50,
+    baselines=("pooled_statistics",),
+  )  # fmt: skip
+  content = evaluate(
+    model, FakeModel(NAMES[::-1], trained=False), splits, ("all",), folder,
+    options, progress=lines.append, beside={"coarse <b>": other},
+  )  # fmt: skip
+  return folder, content, lines, splits
+
+
+def test_features_are_a_zero_shot_task(compared):
+  folder, content, _, splits = compared
+  block = content["tasks"]["features"]
+  zero = block["zero_shot"]
+  assert block["records"] == len(splits["test"]) == 90
+  assert zero["prompts"]["classes"]["feature 2"] == ["feature 2"]
+  assert zero["undefined_classes"] == ["feature 4"]
+  assert "n_pos<10" in zero["per_class"]["feature 3"]["flags"]
+  with np.load(folder / "scores.npz", allow_pickle=False) as stored:
+    scores = stored["features/zero_shot"]
+  area = [
+    sklearn.metrics.roc_auc_score(splits["test"].truth[:, c], scores[:, c])
+    for c in range(4)
+  ]
+  for c in range(4):
+    row = zero["per_class"][f"feature {c}"]
+    assert row["auroc"] == pytest.approx(area[c], abs=1e-6)
+  assert zero["macro_auroc"] == pytest.approx(np.mean(area), abs=1e-6)
+  assert zero["macro_auroc_n10"] == pytest.approx(np.mean(area[:3]), abs=1e-6)
+  # Only the other task was to be probed; the truth is no baseline here.
+  assert "linear_probe" not in block
+  assert "baselines" not in block
+  assert "true_features" in content["tasks"]["simulated"]["baselines"]
+
+
+def test_truth_is_no_baseline_of_its_own_task(tmp_path):
+  splits = _splits(NAMES[:2], (60, 40, 40))
+  for split in splits.values():
+    split.labels["features"] = split.truth
+    split.labelled["features"] = np.ones(len(split), bool)
+    split.class_names["features"] = split.feature_names
+  content = evaluate(
+    FakeModel(NAMES[:2]), None, splits, ("features",), tmp_path,
+    Options(resamples=20, baselines=("pooled_statistics",)),
+  )  # fmt: skip
+  block = content["tasks"]["features"]
+  assert set(block["baselines"]) == {"pooled_statistics"}
+  assert "1.0" in block["linear_probe"]
+
+
+def test_difference_to_the_model_beside_by_hand(compared):
+  folder, content, lines, splits = compared
+  test = splits["test"]
+  with np.load(folder / "scores.npz", allow_pickle=False) as stored:
+    own = stored["features/zero_shot"]
+    other = stored["features/coarse <b> zero_shot"]
+  stream = metrics.Resamples([f"p/{p}" for p in test.patient_ids], 0)
+  drawn, k = [], 0
+  while len(drawn) < 50:  # patients as often as drawn, scikit-learn's AUROC
+    weight, k = stream.weights(k, k + 1)[0], k + 1
+    labels = test.truth[:, :4].astype(bool)
+    if not all((weight @ labels > 0) & (weight @ ~labels > 0)):
+      continue
+    rows = np.repeat(np.arange(len(test)), weight)
+    first, second = (
+      np.mean(
+        [
+          sklearn.metrics.roc_auc_score(labels[rows, c], scores[rows, c])
+          for c in range(4)
+        ]
+      )
+      for scores in (own, other)
+    )
+    drawn.append(first - second)
+  block = content["tasks"]["features"]
+  pairs = {(p["first"], p["second"]): p for p in block["paired"]}
+  pair = pairs["zero_shot", "coarse <b> zero_shot"]
+  assert pair["difference"] == pytest.approx(np.mean(drawn), abs=1e-6)
+  bounds = np.percentile(drawn, [2.5, 97.5])
+  assert pair["ci95"] == pytest.approx(bounds, abs=1e-6)
+  assert pair["ci95"][0] > 0
+  assert ("zero_shot", "untrained zero_shot") in pairs
+  summary = block["beside"]["coarse <b>"]["zero_shot"]
+  assert summary["classes_averaged"] == 4
+  assert content["beside"]["coarse <b>"]["checkpoint"]["hash"]
+  assert any("zero shot minus coarse <b> zero shot" in x for x in lines)
+  page = (folder / "report.html").read_text(encoding="utf-8")
+  assert "Beside: coarse &lt;b&gt;" in page
+  assert "zero shot minus coarse &lt;b&gt; zero shot" in page
+
+
+def test_without_a_probe_train_is_not_read(tmp_path):
+  splits = _splits(NAMES[:3])
+  options = Options(probe_fractions=(), resamples=20)
+  evaluate(FakeModel(NAMES), None, splits, ("all",), tmp_path, options)
+  assert not splits["train"].read
+  assert len(np.concatenate(splits["test"].read)) == 90
+
+
+def test_models_that_cannot_stand_beside_are_refused(tmp_path):
+  model, splits = FakeModel(NAMES), _splits()
+
+  def refused(message, beside=None, **changes):
+    with pytest.raises(InputError, match=message) as caught:
+      evaluate(
+        model, None, splits, ("all",), tmp_path, Options(**changes),
+        beside=beside,
+      )  # fmt: skip
+    assert "\n" not in str(caught.value)
+
+  seen = FakeModel(NAMES)
+  seen.checkpoint["trained_on"] = {"dataset": "fake_ecg", "split": "test"}
+  refused("of coarse was trained on split 'test'", {"coarse": seen})
+  refused("stands for another method", {"untrained": FakeModel(NAMES)})
+  refused("task 'super' to probe is not", probe_tasks=("super",))
 
 
 def test_bad_input_gets_one_line(tmp_path):

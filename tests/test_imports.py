@@ -8,19 +8,23 @@ FLOORS = [
   ("errors",),
   ("signals", "reports", "losses", "metrics", "config", "tree"),
   ("models", "data", "sharding", "optim", "archives"),
-  ("training", "evaluation", "inference"),
-  ("cli", "demo"),
+  ("training", "evaluation", "inference", "enhance"),
+  ("cli", "demo", "flags"),
 ]
 # Who may import a library; every other file of the package may not.
 OWNERS = {
   "orbax": ("training/checkpoint.py",),
   "tensorflow_datasets": ("data/sources.py",),
   "tensorflow": (),
-  "torch": (),
+  "torch": ("enhance/backends/transformers.py",),
   "wfdb": ("signals/reader.py",),
-  "matplotlib": ("signals/plot.py", "evaluation/"),
+  "matplotlib": ("signals/plot.py", "evaluation/", "enhance/figures.py"),
+  "pyarrow": ("reports/enhanced.py", "enhance/write.py", "signals/dummy.py"),
   "tokenizers": ("reports/tokenizer.py",),
-  "transformers": ("reports/tokenizer.py",),
+  "transformers": (
+    "reports/tokenizer.py",
+    "enhance/backends/transformers.py",
+  ),
   "grain": ("data/batches.py",),
   "optax": ("optim.py", "training/"),
   "flax": ("models/",),

@@ -1,5 +1,6 @@
 """ECG paper: true to scale, every lead in its place, nothing left open."""
 
+import itertools
 import subprocess
 import sys
 
@@ -61,6 +62,79 @@ def test_calibration_pulses_and_names():
     assert texts.count(name) == 1 + (name == "II")
   assert "A title" in texts
   assert any("25 mm/s" in text for text in texts)
+
+
+def boxes(figure):
+  """{(text, which): (left, right, low, high)} in mm, as they are drawn."""
+  scale = 25.4 / figure.dpi
+  found = {}
+  for number, text in enumerate(figure.axes[0].texts):
+    if not text.get_text():
+      continue
+    box = text.get_window_extent()
+    edges = np.array([box.x0, box.x1, box.y0, box.y1]) * scale
+    found[text.get_text(), number] = edges
+  return found
+
+
+def inked(x, y):
+  """Points along the lines between the samples, 40 of each."""
+  share = np.linspace(0, 1, 40)
+  return (
+    (x[:-1, None] + share * np.diff(x)[:, None]).ravel(),
+    (y[:-1, None] + share * np.diff(y)[:, None]).ravel(),
+  )
+
+
+@pytest.mark.parametrize("tall", [200, 1500, 3500])
+def test_nothing_lies_on_anything(tall):
+  """Traces and names of each row keep clear of those of the others."""
+  random = np.random.default_rng(tall)
+  signal = random.normal(0, 40, (12, 5000))
+  signal[:, 40::400] = tall * random.choice([-1, 1], (12, 1))
+  figure = plot.plot_ecg(signal, 500)
+  traces = [inked(*line) for line in lines(figure, points=20)]
+  names = boxes(figure)
+  width, height = figure.get_size_inches() * 25.4
+  for left, right, low, high in names.values():
+    assert 0 <= left < right <= width
+    assert 0 <= low < high <= height
+    for x, y in traces:
+      beside = (x >= left) & (x <= right)
+      assert not ((y[beside] > low) & (y[beside] < high)).any()
+  for start in 15 + 62.5 * np.arange(4):
+    spans = []
+    for x, y in traces:
+      inside = (x > start + 1e-6) & (x < start + 62.5 - 1e-6)
+      if inside.any():
+        spans.append((y[inside].min(), y[inside].max()))
+    assert len(spans) == 4
+    for (low, _), (_, high) in itertools.pairwise(spans):
+      assert high < low
+    assert spans[-1][0] > 0
+    assert spans[0][1] < height - 10
+
+
+def test_rows_stand_on_the_grid():
+  figure = plot.plot_ecg(simulate.simulate(3).signal, 500)
+  feet = [y[0] for _, y in lines(figure, 6) if len(y) == 6]
+  np.testing.assert_allclose(np.remainder(feet, 5), 0)
+  assert (-np.diff(feet) >= 30).all()
+
+
+def test_absurd_signals_give_a_page_of_bounded_size():
+  figure = plot.plot_ecg(np.full((12, 5000), 32767), 500)
+  assert figure.get_size_inches()[1] * 25.4 < 700
+
+
+def test_says_what_is_not_shown():
+  figure = plot.plot_ecg(np.zeros((12, 5431)), 500, absent=("V3", "V4"))
+  texts = [text.get_text() for text in figure.axes[0].texts]
+  assert "V3 not recorded" in texts
+  assert "V2" in texts
+  assert any("first 10 s of 10.9 s" in text for text in texts)
+  figure = plot.plot_ecg(np.zeros((12, 5000)), 500)
+  assert not any("first" in text.get_text() for text in figure.axes[0].texts)
 
 
 def test_picture_is_written(tmp_path):

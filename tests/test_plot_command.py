@@ -43,11 +43,23 @@ def test_title_is_the_name_of_the_file_or_as_given(
 ):
   titles = []
   monkeypatch.setattr(
-    plot, "plot_ecg", lambda signal, rate, title, path: titles.append(title)
+    plot, "plot_ecg", lambda signal, rate, title, *_, **__: titles.append(title)
   )
   plot.plot_record(f"{record}.hea", tmp_path / "a.png")
   plot.plot_record(record, tmp_path / "a.png", "Left bundle branch block")
   assert titles == ["00042_lr", "Left bundle branch block"]
+
+
+def test_a_lead_that_was_not_recorded_is_marked(tmp_path, monkeypatch):
+  marked = []
+  monkeypatch.setattr(
+    plot, "plot_ecg", lambda *_, absent: marked.append(absent)
+  )
+  names = ("I", "II", "V1", "V2")
+  adc = wfdb_files.random_adc(np.random.default_rng(7), 4, length=1000)
+  path = wfdb_files.write_record(tmp_path, "few", adc, names)
+  plot.plot_record(path, tmp_path / "a.png")
+  assert marked == [("V3", "V4", "V5", "V6")]
 
 
 def test_title_is_drawn_as_written(record, tmp_path):
@@ -65,7 +77,7 @@ def test_other_formats_are_written(record, tmp_path):
 @pytest.mark.parametrize(
   ("name", "out", "says"),
   [
-    ("absent", "a.png", "cannot read the header"),
+    ("absent", "a.png", "absent.hea: no such header"),
     ("00042_lr", "a.txt", ".png .pdf .svg expected"),
     ("00042_lr", "no/folder/a.png", "cannot write"),
   ],

@@ -66,6 +66,13 @@ def test_simulated_diagnoses_are_their_own_prompts():
   assert found[names[1]] == ("left bundle branch block",)
 
 
+def test_waveform_features_are_their_own_prompts():
+  names = ("QRS duration > 120 ms", "flat T waves")
+  for source in prompts.SOURCES:
+    found = prompts.class_prompts("features", names, source=source)
+    assert found == {name: (name,) for name in names}
+
+
 def test_own_file_with_strings_and_lists(tmp_path):
   path = tmp_path / "own.json"
   table = {name: name.lower() for name in SUPER} | {"EXTRA": "unused"}

@@ -240,7 +240,7 @@ TABLE_EDITS = [
 def test_damaged_tables(name, old, new, expected, archive, builder):
   edit(archive / name, old, new)
   with pytest.raises(InputError) as caught:
-    builder._open_archive(str(archive))
+    builder._open_archive(str(archive), 100, False)
   assert expected in str(caught.value)
   assert "\n" not in str(caught.value)
 

@@ -46,6 +46,21 @@ def test_format_16_equals_wfdb(seed, tmp_path):
   assert error.max() <= 0.5 + 1e-6
 
 
+@pytest.mark.parametrize("gain", [200, -200, 1000, 0.2, 500])
+@pytest.mark.parametrize("extreme", [6553, -6554, 32767])
+def test_whole_microvolts_a_unit(gain, extreme, tmp_path):
+  """Gains as in MIMIC-IV-ECG: integers to the end, the range included."""
+  adc = random_adc(np.random.default_rng(extreme % 100), high=5000)
+  adc[3, 7] = extreme
+  unit = "uV" if gain == 0.2 else "mV"
+  path = write_record(tmp_path, "r", adc, gain=f"{gain}(0)/{unit}")
+  expected = np.rint(reference(path, unit))
+  record = reader.read_record(path)
+  clipped = np.abs(expected) > 32767
+  assert record.quality.n_clipped == clipped.sum()
+  np.testing.assert_array_equal(record.signal, np.clip(expected, -32767, 32767))
+
+
 @pytest.mark.parametrize("fmt", ["24", "32", "80", "212", "508", "516", "524"])
 def test_other_formats_equal_wfdb(fmt, tmp_path):
   rng = np.random.default_rng(int(fmt))

@@ -5,8 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy import io
 
-from fgclep_jax.data import index, sources
+from fgclep_jax.data import index, sources, windows
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import simulate, transform
 
@@ -125,3 +126,142 @@ def test_bad_datasets_are_one_line(copy):
   assert "cannot be read as a dataset" in message()
   shutil.rmtree(folder)
   assert "make it with `tfds build" in message()
+
+
+class Source:
+  """Random access to (signal, rate, invalid_runs), as TFDS gives examples."""
+
+  def __init__(self, records):
+    self.records = records
+
+  def __getitems__(self, indices):
+    for i in indices:
+      signal, rate, runs = self.records[i]
+      yield {
+        "ecg": signal,
+        "sampling_rate": rate,
+        "quality": {"invalid_runs": np.array(runs, int).reshape(-1, 3)},
+      }
+
+
+def split_of(records, dataset="cpsc2018"):
+  ids = np.array([f"r{i}" for i in range(len(records))])
+  unknown = np.zeros(len(records))
+  columns = dict.fromkeys(
+    ("patient_id", "age", "sex", "statement_ids", "statement_offsets"), unknown
+  )
+  return sources.Split(
+    f"{dataset}/original/1.0.0", "test", Source(records),
+    columns | {"record_id": ids}, (), {}, "0",
+  )  # fmt: skip
+
+
+@pytest.fixture
+def long_records():
+  """6 to 60 s at 500 Hz, odd lengths and the edges of a window."""
+  rng = np.random.default_rng(20180)
+  drawn = rng.integers(3000, 30000, 8) | 1
+  lengths = [*drawn, 3000, 4999, 5000, 5001, 9999, 10000, 10001, 30000]
+  return [
+    (rng.integers(-3000, 3000, (12, n)).astype(np.int16), 500, ())
+    for n in lengths
+  ]
+
+
+def padded(piece, samples):
+  out = np.zeros((12, samples), np.int16)
+  out[:, : piece.shape[1]] = piece
+  return out
+
+
+def check_windows(split, signals, samples=5000):
+  """Compares every choice with slices of the raw arrays."""
+  everything = np.arange(len(split))
+  for window in ("first", "centre"):
+    found = split.signals(everything, 500, samples, window=window)
+    for signal, row in zip(signals, found, strict=True):
+      spare = max(signal.shape[1] - samples, 0)
+      start = spare // 2 if window == "centre" else 0
+      piece = signal[:, start : start + samples]
+      np.testing.assert_array_equal(row, padded(piece, samples))
+  found, counts = split.windows(everything, 500, samples)
+  parts = np.split(found, np.cumsum(counts)[:-1])
+  for signal, part in zip(signals, parts, strict=True):
+    length = signal.shape[1]
+    pieces = [signal[:, i : i + samples] for i in range(0, length, samples)]
+    if length > samples:
+      pieces[-1] = signal[:, -samples:]
+    want = [padded(piece, samples) for piece in pieces]
+    np.testing.assert_array_equal(part, want)
+
+
+def test_every_window_is_a_slice_of_the_record(long_records):
+  check_windows(split_of(long_records), [r[0] for r in long_records])
+
+
+def test_windows_after_resampling(long_records):
+  split = split_of(long_records)
+  found, counts = split.windows([0, 9], 100, 1000)
+  assert counts.sum() == len(found)
+  want = [
+    windows.cover(transform.resample(long_records[i][0], 500, 100), 1000)
+    for i in (0, 9)
+  ]
+  np.testing.assert_array_equal(found, np.concatenate(want))
+
+
+def test_windows_of_no_record():
+  found, counts = split_of([]).windows([], 500, 5000)
+  assert found.shape == (0, 12, 5000)
+  assert len(counts) == 0
+
+
+def test_kept_signals_belong_to_their_window(long_records):
+  split = split_of(long_records)
+  for window in ("first", "centre", "first"):
+    kept = split.signals([0, 1], 500, 5000, 1.0, window)
+    want = split.signals([0, 1], 500, 5000, 0.0, window)
+    np.testing.assert_array_equal(kept, want)
+  with pytest.raises(InputError, match="give first or centre"):
+    split.signals([0], 500, 5000, window="cover")
+  with pytest.raises(InputError, match="choose one of first, centre, cover"):
+    split.windows([0], 500, 5000, "middle")
+
+
+@pytest.mark.parametrize(
+  ("dataset", "keep"), [("cpsc2018", 2500), ("chapman_ningbo", 5000)]
+)
+def test_merl_inputs(long_records, dataset, keep):
+  signal = long_records[0][0].copy()
+  signal[4, 100:140] = 0  # no value in the file, stored as 0
+  split = split_of([(signal, 500, [[4, 100, 40]]), long_records[1]], dataset)
+  found = split.merl_inputs([0, 1])
+  first, second = signal.astype(float), long_records[1][0]
+  if dataset == "chapman_ningbo":
+    first[4, 100:140] = -32768
+  for row, raw in zip(found, (first, second), strict=True):
+    want = np.zeros((12, 5000))
+    want[:, :keep] = raw[:, :keep] / 1000
+    want = (want - want.min()) / (want.max() - want.min() + 1e-8)
+    np.testing.assert_allclose(row, want, rtol=0, atol=1e-6)
+
+
+def test_real_records_of_odd_length(shared):
+  """CPSC2018's own records, from the files and through the reader."""
+  paths = sorted((shared / "cpsc2018" / "TrainingSet").glob("*.mat"))[:4]
+  signals = [
+    np.rint(io.loadmat(path)["ECG"][0, 0]["data"] * 1000).astype(np.int16)
+    for path in paths
+  ]
+  split = split_of([(signal, 500, ()) for signal in signals])
+  check_windows(split, signals)
+  check_windows(split, signals, samples=1250)
+
+
+def test_true_features_are_a_task(simulated):
+  split = sources.open_split(simulated, NAME, "original", "test")
+  assert split.class_names["features"] == split.feature_names
+  np.testing.assert_array_equal(split.labels["features"], split.truth)
+  assert split.labelled["features"].shape == (len(split),)
+  assert split.labelled["features"].all()
+  assert "features" not in split.labels_merl

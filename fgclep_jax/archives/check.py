@@ -174,11 +174,14 @@ def _scan(root, dataset, found, problems):
     if entry.home and not folders(os.path.join(root, entry.home)):
       problems.add("not_downloaded", entry.record_id, "no folder")
       continue
+    if entry.fault:
+      problems.add(entry.fault, entry.record_id, "in the measurements")
+      continue
     try:
       if entry.struct:
         total += _examine_struct(path + ".mat")
       else:
-        size, repaired = _examine(path, read, training)
+        size, repaired = _examine(path, read, training, entry.subject)
         total += size
         if repaired:
           problems.add("header_repaired", entry.record_id, "fused header")
@@ -192,7 +195,7 @@ def _plain_header(path):
   return header.read_header(path), False
 
 
-def _examine(path, read, training):
+def _examine(path, read, training, subject):
   """Returns int16 bytes of a record and whether its header was repaired.
 
   Raises RecordError as a build would, as far as a header tells.
@@ -208,6 +211,9 @@ def _examine(path, read, training):
     raise RecordError("too_short", f"{path}: {length} samples")
   if training and len(rows) < leads.COUNT:
     raise RecordError("lead_missing", f"{path}: {len(rows)} leads")
+  named = releases.mimic_subject(found.comments) if subject else None
+  if named is not None and str(named) != subject:
+    raise RecordError("subject_differs", f"{path}: its header names {named}")
   return leads.COUNT * 2 * (length or 0), repaired
 
 

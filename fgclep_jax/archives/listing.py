@@ -18,6 +18,9 @@ from fgclep_jax.signals import challenge, contract, published, releases
 
 EXAMPLES = 5  # records named for each problem
 _REPORT_FIELDS = tuple(f"report_{number}" for number in range(18))
+# Columns of the measurements that may differ without contradiction.
+_ASIDE = ("subject_id", "study_id", "cart_id", "ecg_time", "bandwidth",
+          "filtering")  # fmt: skip
 
 
 class Problems:
@@ -50,6 +53,8 @@ class Entry:
   split: str = ""  # "" unknown
   struct: bool = False  # MATLAB struct of CPSC2018, without a header
   home: str = ""  # folder below the root; without it never downloaded
+  subject: str = ""  # whom the header must name where it names anybody
+  fault: str = ""  # reason the tables give to leave it out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,29 +111,44 @@ def mimic_iv_ecg(root, problems):
   """
   subject, study = _mimic_records(root, problems)
   lines = len(study) + sum(problems.counts.values())
-  studies = array.array("q")
-  for ids in _mimic_ids(root, "machine_measurements.csv", _REPORT_FIELDS):
-    studies.append(ids[1])
-  measured = np.unique(np.array(studies, np.int64))
-  both = np.intersect1d(study, measured, assume_unique=True)
+  measured = _mimic_measured(root)
+  known, first = np.unique(measured[:, 0], return_index=True)
+  both = np.intersect1d(study, known, assume_unique=True)
   tables = {
     "subjects": len(np.unique(subject)),
-    "lines of measurements": len(studies),
-    "measurements repeated": len(studies) - len(measured),
+    "lines of measurements": len(measured),
+    "measurements repeated": len(measured) - len(known),
     "records without measurements": len(study) - len(both),
-    "measurements without record": len(measured) - len(both),
+    "measurements without record": len(known) - len(both),
   }
-  entries = (
-    _mimic_entry(int(first), int(second))
-    for first, second in zip(subject, study, strict=True)
-  )
+  subject_of = dict(zip(known.tolist(), measured[first, 1], strict=True))
+  once = np.unique(measured, axis=0)[:, 0]  # several where they contradict
+  conflicting = set(once[1:][once[1:] == once[:-1]].tolist())
+
+  def entry(subject, study):
+    fault = ""
+    if study in conflicting:
+      fault = "conflicting_study"
+    elif subject_of.get(study, subject) != subject:
+      fault = "subject_differs"
+    path = releases.mimic_place(subject, study)
+    home = os.path.dirname(os.path.dirname(path))
+    return Entry(str(study), path, home=home, subject=str(subject), fault=fault)
+
+  entries = map(entry, subject.tolist(), study.tolist())
   return Listing(entries, len(study), lines, tables)
 
 
-def _mimic_entry(subject, study):
-  path = releases.mimic_place(subject, study)
-  home = os.path.dirname(os.path.dirname(path))
-  return Entry(str(study), path, home=home)
+def _mimic_measured(root):
+  """Returns (n, 3) int64 of study, subject and a hash of the content."""
+  found = array.array("q")
+  for subject, study, row in _mimic_ids(
+    root, "machine_measurements.csv", _REPORT_FIELDS
+  ):
+    said = [row[name] for name in row if name and name not in _ASIDE]
+    content = hash(tuple(" ".join(text.split()) for text in said))
+    found.extend((study, subject, content))
+  return np.array(found, np.int64).reshape(-1, 3)
 
 
 def _mimic_records(root, problems):
@@ -181,7 +201,8 @@ def cpsc2018(root, problems):
     for key in sorted(files.keys() - set(known)) if known else ():
       problems.add("not_in_table", key, f"not in {name}")
   split_of = {key: splits.get(key, "") for key in listed or splits or files}
-  tables = {"lines of REFERENCE.csv": len(listed)} | _split_counts(splits)
+  tables = {"lines of REFERENCE.csv": len(listed)} if path else {}
+  tables |= _split_counts(splits)
   stops = _stop(problems.counts["duplicate_record"], "records in two folders")
   stops += _stop(problems.counts["not_in_table"], "records not in the tables")
   stops += _stop(repeated, "lines of REFERENCE.csv repeat a record")

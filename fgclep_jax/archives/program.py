@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 from fgclep_jax.archives import check as check_lib
@@ -40,6 +41,8 @@ def run(raw, dataset, out=None):
   Raises:
     InputError: the folder is no such archive, or would not build.
   """
+  if out and not pathlib.Path(out).absolute().parent.is_dir():
+    raise InputError(f"{out}: cannot write (no such folder)")
   report = check_lib.check(raw, dataset)
   print(text(report))
   if out:
@@ -84,13 +87,17 @@ def text(report):
   lines = [
     f"{report.dataset} in {report.folder}: {report.good} of {report.expected} "
     f"records can be built, {whole}",
-    f"listed: {report.listed}",
+    f"records looked at: {report.listed}",
   ]
-  lines += [f"  {name}: {count}" for name, count in report.tables.items()]
   if report.not_downloaded:
-    lines.append(f"not downloaded: {report.not_downloaded} (a sample)")
+    lines.append(
+      f"not downloaded: {report.not_downloaded} more of the tables (a sample)"
+    )
+  if report.tables:
+    lines.append("the tables there hold:")
+  lines += [f"  {name}: {count}" for name, count in report.tables.items()]
   for title in ("missing", "corrupt", "duplicated", "repaired"):
-    lines += _problems(title, getattr(report, title), report.examples)
+    lines += _problems(title, report)
   if report.held_out_unknown:
     lines.append(
       "  a build stops for those that fall into validation or test, unless "
@@ -101,22 +108,25 @@ def text(report):
   lines += [f"  {name}: {count}" for name, count in counts.items()]
   guess = estimate(report)
   low, high = (_size(number) for number in guess["dataset_bytes"])
+  spill = guess["temporary_bytes"]
   lines += [
     f"a build takes about {_minutes(*guess['minutes'])} on two cores, more "
     "where the disk is slow,",
-    f"  {low} to {high} for the dataset and "
-    f"{_size(guess['temporary_bytes'])} of temporary space",
+    f"  {low} to {high} for the dataset and {_size(spill) if spill else 'no'} "
+    "temporary space",
     "samples were not read: gaps, constant leads and checksums show in the "
     "build",
   ]
   return "\n".join(lines)
 
 
-def _problems(title, counts, examples):
+def _problems(title, report):
   """Returns a line for the group and one for each reason."""
+  counts = getattr(report, title)
   lines = [f"{title}: {sum(counts.values())}"]
   for reason, count in counts.items():
-    record_id, detail = examples[reason][0]
+    record_id, detail = report.examples[reason][0]
+    detail = detail.replace(os.path.join(report.folder, ""), "")
     detail = " ".join(detail.split())[:160]
     lines.append(f"  {reason} {count}, first {record_id}: {detail}")
   return lines

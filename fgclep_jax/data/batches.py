@@ -151,7 +151,11 @@ class Batches:
         ids = np.sort(draw.choice(ids, self.width, replace=False))
       row[: len(ids)] = ids
     ecg = self.split.signals(
-      records, self.config.rate, self.samples, self.config.cache_gib
+      records,
+      self.config.rate,
+      self.samples,
+      self.config.cache_gib,
+      self.config.window,
     )
     return {"ecg": ecg, "records": records} | self.columns(statement)
 

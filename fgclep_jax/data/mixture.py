@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fgclep_jax.data import windows
 from fgclep_jax.signals import simulate, transform
 
 
@@ -55,14 +56,16 @@ class Mixture:
   def __len__(self):
     return len(self.record_ids)
 
-  def signals(self, indices, rate, samples, cache_gib=0.0):
+  def signals(self, indices, rate, samples, cache_gib=0.0, window="first"):
     """As `sources.Split.signals`."""
     indices = np.asarray(indices)
     real = indices < len(self._split)
     out = np.empty((len(indices), *self._ecg.shape[1:2], samples), np.int16)
-    out[real] = self._split.signals(indices[real], rate, samples, cache_gib)
+    out[real] = self._split.signals(
+      indices[real], rate, samples, cache_gib, window
+    )
     for row in np.flatnonzero(~real):
       drawn = self._ecg[indices[row] - len(self._split)]
       drawn = transform.resample(drawn, self._rate, rate)
-      out[row] = transform.crop_or_pad(drawn, samples)[0]
+      out[row] = windows.choose(drawn, samples, window)[0]
     return out

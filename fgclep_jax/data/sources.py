@@ -7,9 +7,11 @@ import pathlib
 
 import numpy as np
 
-from fgclep_jax.data import index
+from fgclep_jax.data import index, windows
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import leads, transform
+
+FEATURES = "features"  # the task whose labels are the true waveform features
 
 
 class Split:
@@ -20,6 +22,7 @@ class Split:
     record_ids, patient_ids: (n,) str; an unknown patient is ''.
     age: (n,) float32 years, NaN unknown. sex: (n,) int8, -1 unknown.
     labels, labels_merl: {task: (n, C) uint8}; labelled: {task: (n,) bool}.
+      Where `truth` is known it is the task `features`, every record labelled.
     class_names: {task: tuple of C str}.
     measurements: {name: (n,) float32}, NaN unknown, units in the metadata;
       MIMIC-IV-ECG's machine measurements, the simulator's own.
@@ -57,6 +60,10 @@ class Split:
     self.labels = index.group(columns, "labels")
     self.labels_merl = index.group(columns, "labels_merl")
     self.labelled = index.group(columns, "labelled")
+    if self.truth is not None:
+      self.class_names[FEATURES] = self.feature_names
+      self.labels[FEATURES] = self.truth
+      self.labelled[FEATURES] = np.ones(len(self), bool)
     self._source = source
     self._cache = {}
 
@@ -73,23 +80,31 @@ class Split:
       )
     ]
 
-  def signals(self, indices, rate, samples, cache_gib=0.0):
+  def signals(self, indices, rate, samples, cache_gib=0.0, window="first"):
     """Reads signals, resampled to `rate` and cut or padded to `samples`.
 
     Args:
       indices: positions in the split.
       rate: samples per second.
-      samples: of each lead; long records keep their beginning.
+      samples: of each lead; zeros follow a shorter record.
       cache_gib: the split is kept in memory when it fits.
+      window: what a longer record keeps: its `first` or `centre` samples.
 
     Returns:
       (B, 12, samples) int16 microvolts.
+
+    Raises:
+      InputError: `window` is not one of the two.
     """
+    if window not in ("first", "centre"):
+      raise InputError(
+        f"window {window!r} of signals: give first or centre, one a record"
+      )
     indices = np.asarray(indices)
     size = len(self) * leads.COUNT * samples * 2
     if size > cache_gib * 2**30:
-      return self._read(indices, rate, samples)
-    key = (rate, samples)
+      return self.windows(indices, rate, samples, window)[0]
+    key = (rate, samples, window)
     if key not in self._cache:
       self._cache[key] = (
         np.zeros((len(self), leads.COUNT, samples), np.int16),
@@ -98,19 +113,58 @@ class Split:
     store, filled = self._cache[key]
     new = np.unique(indices[~filled[indices]])
     if len(new):
-      store[new] = self._read(new, rate, samples)
+      store[new] = self.windows(new, rate, samples, window)[0]
       filled[new] = True
     return store[indices]
 
-  def _read(self, indices, rate, samples):
-    out = np.zeros((len(indices), leads.COUNT, samples), np.int16)
-    examples = self._source.__getitems__([int(i) for i in indices])
-    for row, example in zip(out, examples, strict=True):
-      signal = transform.resample(
-        example["ecg"], int(example["sampling_rate"]), rate
-      )
-      row[:] = transform.crop_or_pad(signal, samples)[0]
+  def windows(self, indices, rate, samples, window="cover"):
+    """Reads the windows of records, those of one record after another.
+
+    Args:
+      indices: positions in the split.
+      rate: samples per second.
+      samples: of each window.
+      window: `cover` for all windows of a record, `first` or `centre`.
+
+    Returns:
+      (N, 12, samples) int16 microvolts, and (B,) int64 how many of them
+      belong to each record, at least 1.
+    """
+    found = [
+      windows.choose(_resampled(example, rate), samples, window)
+      for example in self._examples(indices)
+    ]
+    counts = np.array([len(of_record) for of_record in found], np.int64)
+    empty = np.zeros((0, leads.COUNT, samples), np.int16)
+    return np.concatenate([empty, *found]), counts
+
+  def merl_inputs(self, indices):
+    """Reads records as the public code of MERL feeds them to a model.
+
+    Args:
+      indices: positions in the split.
+
+    Returns:
+      (B, 12, 5000) float32 in [0, 1] at 500 Hz, see `windows.merl`.
+    """
+    shape = (len(indices), leads.COUNT, windows.MERL_SAMPLES)
+    out = np.empty(shape, np.float32)
+    keep = windows.MERL_KEPT.get(self.dataset, windows.MERL_SAMPLES)
+    raw = self.dataset == "chapman_ningbo"  # "no value" as in the file
+    for row, example in zip(out, self._examples(indices), strict=True):
+      same_rate = int(example["sampling_rate"]) == windows.MERL_RATE
+      runs = example["quality"]["invalid_runs"] if raw and same_rate else ()
+      signal = _resampled(example, windows.MERL_RATE)
+      row[:] = windows.merl(signal, keep, windows.MERL_SAMPLES, runs)
     return out
+
+  def _examples(self, indices):
+    return self._source.__getitems__([int(i) for i in indices])
+
+
+def _resampled(example, rate):
+  """(12, T) int16 microvolts of an example at `rate`."""
+  return transform.resample(example["ecg"], int(example["sampling_rate"]), rate)
 
 
 def open_split(data_dir, dataset, config="original", split="train"):

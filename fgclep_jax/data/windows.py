@@ -9,6 +9,9 @@ import numpy as np
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import transform
 
+CHOICES = ("first", "centre", "cover")
+MERL_RATE, MERL_SAMPLES = 500, 5000
+MERL_KEPT = {"cpsc2018": 2500}  # samples of a record; elsewhere all 5000
 SENTINEL = -32768  # "no value" in the raw files
 
 
@@ -54,6 +57,21 @@ def cover(signal, length):
       for start in starts(signal.shape[1], length)
     ]
   )
+
+
+def choose(signal, length, window):
+  """Returns the windows that `window` names, (n, 12, length).
+
+  Args:
+    signal: (12, T) int16 microvolts or float.
+    length: samples.
+    window: `first` or `centre`, one each, or `cover`, all of them.
+  """
+  if window == "cover":
+    return cover(signal, length)
+  if window not in CHOICES:
+    raise InputError(f"window {window!r}: choose one of {', '.join(CHOICES)}")
+  return (first if window == "first" else centre)(signal, length)[None]
 
 
 def merl(signal, keep=2500, length=5000, invalid_runs=()):

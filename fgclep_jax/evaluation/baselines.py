@@ -1,7 +1,7 @@
 """Features that know nothing: what an encoder must beat to be worth it.
 
-Both kinds are fixed functions of the signal, computed at 100 Hz over the
-first ten seconds and read by the same linear probe as an encoder's.
+Both kinds are fixed functions of the signal, computed at 100 Hz over
+windows of ten seconds and read by the same linear probe as an encoder's.
 """
 
 import dataclasses
@@ -9,11 +9,11 @@ import dataclasses
 import numpy as np
 
 from fgclep_jax.errors import InputError
+from fgclep_jax.evaluation.sweep import mean_over_windows
 
 NAMES = ("random_kernels", "pooled_statistics")
 RATE, SAMPLES = 100, 1000
 _TAPS = 9
-_BATCH = 16  # records whose windows lie in memory together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,21 +71,24 @@ def kernel_features(signals, kernels, unit=250.0):
   n, leads, samples = signals.shape
   share = np.empty((n, kernels.count), np.float32)
   highest = np.empty((n, kernels.count), np.float32)
-  for start in range(0, n, _BATCH):
-    block = signals[start : start + _BATCH].astype(np.float32) / unit
-    block -= block.mean(-1, keepdims=True)
-    rows, column = slice(start, start + len(block)), 0
+  reach = max(dilation for dilation, _, _ in kernels.groups) * (_TAPS // 2)
+  padded = np.zeros((leads, samples + 2 * reach), np.float32)
+  taps = np.empty((leads, _TAPS, samples), np.float32)
+  for row, signal in enumerate(signals):
+    inner = padded[:, reach : reach + samples]
+    np.divide(signal, unit, out=inner, dtype=np.float32, casting="unsafe")
+    inner -= inner.mean(-1, keepdims=True)
+    column = 0
     for dilation, weight, bias in kernels.groups:
-      reach = dilation * (_TAPS - 1)
-      padded = np.pad(block, ((0, 0), (0, 0), (reach // 2, reach // 2)))
-      windows = np.lib.stride_tricks.sliding_window_view(
-        padded, reach + 1, axis=-1
-      )[..., ::dilation]
-      flat = windows.transpose(0, 2, 1, 3).reshape(-1, leads * _TAPS)
-      output = (flat @ weight + bias).reshape(len(block), samples, -1)
+      # A copy of each lead for each tap, shifted: rows stay contiguous.
+      for tap in range(_TAPS):
+        start = reach + (tap - _TAPS // 2) * dilation
+        taps[:, tap] = padded[:, start : start + samples]
+      output = weight.T @ taps.reshape(-1, samples)
       columns = slice(column, column + len(bias))
-      share[rows, columns] = (output > 0).mean(1)
-      highest[rows, columns] = output.max(1)
+      above = output > -bias[:, None]
+      share[row, columns] = above.sum(1, dtype=np.int32) / samples
+      highest[row, columns] = output.max(1) + bias
       column += len(bias)
   return np.concatenate([share, highest], axis=1)
 
@@ -108,24 +111,30 @@ def pooled_statistics(signals):
   return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def baseline_features(split, name, seed=0, batch=256):
-  """Features (n, W) float32 of a whole split.
+class Measuring:
+  """Gathers the features of a split, block by block, see `sweep.sweep`.
 
-  Args:
-    split: a dataset split with `signals(indices, rate, samples)`.
+  Args of the constructor:
     name: `random_kernels` or `pooled_statistics`.
     seed: of the kernels.
-    batch: records read at a time.
   """
-  if name not in NAMES:
-    raise InputError(f"no baseline {name!r}: choose from {', '.join(NAMES)}")
-  kernels = random_kernels(seed) if name == "random_kernels" else None
-  parts = []
-  for start in range(0, len(split), batch):
-    indices = np.arange(start, min(start + batch, len(split)))
-    signals = split.signals(indices, RATE, SAMPLES)
-    if kernels is None:
-      parts.append(pooled_statistics(signals))
+
+  rate, samples = RATE, SAMPLES
+
+  def __init__(self, name, seed=0):
+    if name not in NAMES:
+      raise InputError(f"no baseline {name!r}: choose from {', '.join(NAMES)}")
+    self._kernels = random_kernels(seed) if name == "random_kernels" else None
+    self._parts = []
+
+  def see(self, signals, counts):
+    """Measures int16 (N, 12, SAMPLES), `counts` (B,) windows a record."""
+    if self._kernels is None:
+      found = pooled_statistics(signals)
     else:
-      parts.append(kernel_features(signals, kernels))
-  return np.concatenate(parts)
+      found = kernel_features(signals, self._kernels)
+    self._parts.append(mean_over_windows(found, counts))
+
+  def result(self):
+    """Features (n, W) float32 of all records seen."""
+    return np.concatenate(self._parts)

@@ -11,17 +11,17 @@ from matplotlib.figure import Figure
 
 from fgclep_jax.evaluation import results
 
-_DARK, _MIDDLE, _LIGHT = "#1a1a1a", "#6b6b6b", "#d0d0d0"
+DARK, MIDDLE, LIGHT = "#1a1a1a", "#6b6b6b", "#d0d0d0"
 # name of the method -> how it is drawn
 _MARKS = {
-  "zero-shot": {"marker": "o", "color": _DARK},
-  "untrained: zero-shot": {"marker": "o", "color": _MIDDLE, "mfc": "white"},
-  "probe": {"marker": "s", "color": _DARK},
+  "zero-shot": {"marker": "o", "color": DARK},
+  "untrained: zero-shot": {"marker": "o", "color": MIDDLE, "mfc": "white"},
+  "probe": {"marker": "s", "color": DARK},
 }
 _LINES = (
-  (("trained", "zero_shot"), {"ls": "-", "color": _DARK, "lw": 1.6}),
-  (("untrained", "zero_shot"), {"ls": "--", "color": _MIDDLE, "lw": 1.2}),
-  (("trained", "linear_probe"), {"ls": ":", "color": _DARK, "lw": 1.4}),
+  (("trained", "zero_shot"), {"ls": "-", "color": DARK, "lw": 1.6}),
+  (("untrained", "zero_shot"), {"ls": "--", "color": MIDDLE, "lw": 1.2}),
+  (("trained", "linear_probe"), {"ls": ":", "color": DARK, "lw": 1.4}),
 )
 _COLUMNS = 5  # of the ROC panels
 
@@ -38,7 +38,7 @@ def class_picture(task, block):
   height = 1.2 + 0.18 * len(names) * (len(shown) + 0.6)
   figure = Figure(figsize=(8, height), layout="constrained")
   axes = figure.add_subplot()
-  axes.axvline(0.5, color=_MIDDLE, ls="--", lw=1)
+  axes.axvline(0.5, color=MIDDLE, ls="--", lw=1)
   step = 1 / (len(shown) + 0.6)
   for position, (label, summary, mark) in enumerate(shown):
     rows = [summary["per_class"][name] for name in names]
@@ -50,9 +50,9 @@ def class_picture(task, block):
     value = [np.nan if r["auroc"] is None else r["auroc"] for r in rows]
     axes.plot(value, y, ls="", ms=6, label=label, zorder=3, **mark)
   for line in np.arange(len(names) - 1) + 0.5:
-    axes.axhline(line, color=_LIGHT, lw=0.6)
+    axes.axhline(line, color=LIGHT, lw=0.6)
   counts = block["zero_shot"]["per_class"]
-  labels = [f"{_plain(n)}  (n {counts[n]['n_pos']})" for n in names]
+  labels = [f"{plain(n)}  (n {counts[n]['n_pos']})" for n in names]
   for y, name in enumerate(names):
     if counts[name]["auroc"] is None:
       axes.text(0.505, y, "undefined", va="center", style="italic")
@@ -64,10 +64,10 @@ def class_picture(task, block):
   axes.spines[["top", "right"]].set_visible(False)
   figure.legend(
     *axes.get_legend_handles_labels(), loc="outside upper left",
-    ncols=len(shown), frameon=False, title=f"Task {_plain(task)}",
+    ncols=len(shown), frameon=False, title=f"Task {plain(task)}",
     alignment="left",
   )  # fmt: skip
-  return _png(figure)
+  return png(figure)
 
 
 def _shown(block):
@@ -99,20 +99,20 @@ def roc_picture(tables):
   for axes in grid[len(classes) :]:
     axes.set_visible(False)
   for axes, c in zip(grid, classes, strict=False):
-    axes.plot([0, 1], [0, 1], color=_LIGHT, lw=0.8)
+    axes.plot([0, 1], [0, 1], color=LIGHT, lw=0.8)
     for kind, line in _LINES:
       scores = _largest(tables, kind)
       if scores is not None:
         axes.plot(*roc_curve(scores[:, c], cohort.labels[:, c]), **line)
     n_pos = int(cohort.labels[:, c].sum())
-    axes.set_title(f"{_plain(cohort.class_names[c], 22)}\nn {n_pos}", size=9)
+    axes.set_title(f"{plain(cohort.class_names[c], 22)}\nn {n_pos}", size=9)
     axes.set_aspect("equal")
     axes.set_xticks([0, 1])
     axes.set_yticks([0, 1])
     axes.tick_params(labelsize=8)
   figure.supxlabel("1 - specificity", size=9)
   figure.supylabel("sensitivity", size=9)
-  return _png(figure)
+  return png(figure)
 
 
 def _largest(tables, kind):
@@ -135,14 +135,15 @@ def roc_curve(scores, labels):
   )
 
 
-def _plain(name, limit=28):
+def plain(name, limit=28):
   """A name that neither mathtext nor a terminal interprets, cut short."""
   name = results.inert(name)
   name = name if len(name) <= limit else name[: limit - 1] + "…"
   return name.replace("$", r"\$")
 
 
-def _png(figure):
+def png(figure):
+  """A matplotlib Figure as PNG bytes, the same for the same picture."""
   buffer = io.BytesIO()
   with warnings.catch_warnings():
     # A class name in a script the font lacks is drawn as boxes.

@@ -29,6 +29,9 @@ def evaluate(
   resamples=1000,
   plain=True,
   step=None,
+  window="cover",
+  beside=(),
+  probe_tasks=None,
   say=print,
 ):
   """Restores a checkpoint and writes its results for a split.
@@ -44,12 +47,17 @@ def evaluate(
     resamples: of the bootstrap.
     plain: whether the untrained encoder and simple features stand beside.
     step: checkpoint; None takes the newest.
+    window: what a long record is seen by, see `embed.embed_split`.
+    beside: workdirs of further checkpoints, the newest step of each,
+      compared zero-shot on the same records; named after their folders.
+    probe_tasks: tasks that are probed; None takes all.
     say: prints one line.
 
   Returns:
     The content of results.json.
   """
   model = inference.load(workdir, step)
+  others = _named(beside)
   names = sources.split_names(data_dir, dataset, dataset_config)
   if split not in names:
     raise InputError(
@@ -69,6 +77,8 @@ def evaluate(
     resamples=resamples,
     inner_fraction=model.config.data.inner_fraction,
     cache_dir=pathlib.Path(out) / "embeddings",
+    window=window,
+    probe_tasks=probe_tasks,
   )
   about = {
     "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -77,17 +87,19 @@ def evaluate(
   }
   untrained = model.untrained() if plain else None
   content = evaluation.evaluate(
-    model, untrained, splits, tuple(tasks), out, options, about, say
+    model, untrained, splits, tuple(tasks), out, options, about, say, others
   )
   say(f"report: {pathlib.Path(out).absolute() / 'report.html'}")
   return content
 
 
-def embed(workdir, data_dir, dataset, config, split, out, step=None):
+def embed(
+  workdir, data_dir, dataset, config, split, out, step=None, window="cover"
+):
   """Writes record ids, embeddings and features of a split to an .npz."""
   model = inference.load(workdir, step)
   found = embed_split(
-    model, sources.open_split(data_dir, dataset, config, split)
+    model, sources.open_split(data_dir, dataset, config, split), window=window
   )
   path = pathlib.Path(out)
   if path.suffix != ".npz":
@@ -100,6 +112,20 @@ def embed(workdir, data_dir, dataset, config, split, out, step=None):
     features=found.features,
   )
   return len(found)
+
+
+def _named(workdirs):
+  """Folder name -> restored model."""
+  found = {}
+  for workdir in workdirs:
+    name = pathlib.Path(workdir).resolve().name
+    if name in found:
+      raise InputError(
+        f"--beside {workdir}: a folder named {name!r} stands there already; "
+        "rename one of the two"
+      )
+    found[name] = inference.load(workdir)
+  return found
 
 
 def shares(text):

@@ -5,32 +5,19 @@ escaped. It holds prompts, never report text, waveforms or patient ids.
 Open and filled marks, dashes and labels carry the meaning, not colour.
 """
 
-import base64
 import html
 import json
 
 from fgclep_jax.evaluation import figures, results
+from fgclep_jax.evaluation.page import (
+  STYLE,
+  between,
+  grid,
+  percent,
+  picture,
+  text,
+)
 
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;
-max-width:72rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.7rem;margin-bottom:.2rem}
-h2{border-bottom:2px solid #1a1a1a;padding-bottom:.2rem;margin-top:2.5rem}
-h3{margin:1.6rem 0 .4rem}
-table{border-collapse:collapse;margin:.6rem 0;font-size:.9rem}
-th,td{padding:.25rem .55rem;text-align:right;border-bottom:1px solid #ccc;
-font-variant-numeric:tabular-nums;vertical-align:top;white-space:nowrap}
-thead th{border-bottom:2px solid #1a1a1a;vertical-align:bottom;
-white-space:normal}
-th:first-child,td:first-child,td.text,.prompts th{text-align:left}
-.prompts td.text{white-space:normal}
-tr.own td{font-weight:600}tr.few td{color:#595959;font-style:italic}
-figure{margin:1rem 0}figcaption,.note{font-size:.88rem;color:#444}
-img{max-width:100%;height:auto}.wide{overflow-x:auto}
-.notice{border:2px solid #1a1a1a;padding:.4rem .8rem;font-weight:600;
-display:inline-block}
-pre{background:#f4f4f4;padding:.8rem;overflow-x:auto;font-size:.8rem}
-"""
 _PROTOCOL = """
 <p>Labels are the dataset's own, by class name. AUROC is exact, ties count
 one half. A class without positives or without negatives has no AUROC and
@@ -69,8 +56,8 @@ def write(out_dir, content, tables):
     )
   first = next(iter(pictures.values()))[0]
   (out_dir / "report.png").write_bytes(first)
-  text = page(content, pictures)
-  (out_dir / "report.html").write_text(text, encoding="utf-8")
+  document = page(content, pictures)
+  (out_dir / "report.html").write_text(document, encoding="utf-8")
 
 
 def page(content, pictures):
@@ -80,11 +67,11 @@ def page(content, pictures):
   parts = [
     "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
     "<meta name='viewport' content='width=device-width'>",
-    f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
-    f"<h1>{_text(title)}</h1>",
-    f"<p>Checkpoint step {_text(model['checkpoint'].get('step'))}, "
-    f"<code>{_text(str(model['checkpoint'].get('hash'))[:16])}</code></p>",
-    f"<p class='notice'>{_text(content['notice'])}</p>",
+    f"<title>{text(title)}</title><style>{STYLE}</style></head><body>",
+    f"<h1>{text(title)}</h1>",
+    f"<p>Checkpoint step {text(model['checkpoint'].get('step'))}, "
+    f"<code>{text(str(model['checkpoint'].get('hash'))[:16])}</code></p>",
+    f"<p class='notice'>{text(content['notice'])}</p>",
   ]
   if data["partial"]:
     parts.append(
@@ -95,29 +82,31 @@ def page(content, pictures):
     parts += _task(task, block, pictures[task])
   parts += ["<h2>How it was measured</h2>", _PROTOCOL, _data(data)]
   if "command" in content["run"]:
-    parts.append(f"<pre>{_text(content['run']['command'])}</pre>")
+    parts.append(f"<pre>{text(content['run']['command'])}</pre>")
   parts += ["<h2>Model</h2>", _model(model)]
+  for name, other in content["beside"].items():
+    parts += [f"<h2>Beside: {text(name)}</h2>", _model(other)]
   return "".join([*parts, "</body></html>\n"])
 
 
 def _task(task, block, pictures):
   strap = block["bootstrap"]
-  yield f"<h2>Task {_text(task)}</h2>"
+  yield f"<h2>Task {text(task)}</h2>"
   yield (
     f"<p>{block['records']} tested records, {len(block['classes'])} classes; "
     f"{strap['resamples']} resamples of {strap['units']} units (unit: "
-    f"{_text(strap['unit'])}). All values times 100.</p>"
+    f"{text(strap['unit'])}). All values times 100.</p>"
   )
   yield _macro_table(block)
   yield _paired(block["paired"])
-  yield _picture(
+  yield picture(
     pictures[0],
     "AUROC of every class with 95 % intervals. Filled circle: zero-shot. "
     "Open circle: the same model untrained. Filled square: probe. Dashed "
     "line: chance. n is the number of positives.",
   )
   yield _class_table(block)
-  yield _picture(
+  yield picture(
     pictures[1],
     "ROC curves. Solid: zero-shot. Dashed: the same model untrained. "
     "Dotted: probe.",
@@ -133,15 +122,15 @@ def _macro_table(block):
   rows, notes = [], []
   for name, summary in results.methods_of(block):
     own = " class='own'" if name.startswith(("zero", "probe")) else ""
-    cells = [_text(name)]
+    cells = [text(name)]
     for suffix in ("", "_n10"):
       cells += [
-        _percent(summary.get(f"macro_auroc{suffix}")),
-        _between(summary.get(f"ci95{suffix}")),
-        _text(summary.get(f"classes_averaged{suffix}", "")),
+        percent(summary.get(f"macro_auroc{suffix}")),
+        between(summary.get(f"ci95{suffix}")),
+        text(summary.get(f"classes_averaged{suffix}", "")),
       ]
-    cells += [_percent(summary.get(f"macro_{m}")) for m in ("auprc", "f1")]
-    cells.append(_percent(summary.get("seed_sd")) if "seeds" in summary else "")
+    cells += [percent(summary.get(f"macro_{m}")) for m in ("auprc", "f1")]
+    cells.append(percent(summary.get("seed_sd")) if "seeds" in summary else "")
     rows.append(f"<tr{own}><td>{'</td><td>'.join(cells)}</td></tr>")
     reasons = list(summary.get("reasons", {}).values())
     reasons += [summary["reason"]] if "reason" in summary else []
@@ -155,13 +144,13 @@ def _macro_table(block):
   zero = block["zero_shot"]
   if zero["undefined_classes"]:
     notes.append(f"undefined: {', '.join(zero['undefined_classes'])}")
+  notes = [text(note) for note in notes]
   notes.append(
     "share of resamples used: "
-    f"{_percent(zero['bootstrap_acceptance'])} for all classes, "
-    f"{_percent(zero['bootstrap_acceptance_n10'])} for n &ge; 10"
+    f"{percent(zero['bootstrap_acceptance'])} for all classes, "
+    f"{percent(zero['bootstrap_acceptance_n10'])} for n &ge; 10"
   )
-  notes = [n if "&ge;" in n else _text(n) for n in notes]
-  return _grid(head, rows) + f"<p class='note'>{'.<br>'.join(notes)}.</p>"
+  return grid(head, rows) + f"<p class='note'>{'.<br>'.join(notes)}.</p>"
 
 
 def _paired(pairs):
@@ -171,11 +160,11 @@ def _paired(pairs):
     f"<tr><td>{_name(p['first'])} minus {_name(p['second'])}"
     f"</td><td>{100 * p['difference']:+.1f}</td>"
     f"<td>{100 * p['ci95'][0]:+.1f} to {100 * p['ci95'][1]:+.1f}</td>"
-    f"<td>{_percent(p['share_not_above_zero'])}</td></tr>"
+    f"<td>{percent(p['share_not_above_zero'])}</td></tr>"
     for p in pairs
   ]
   head = ("Paired difference of macro AUROC", "Points", "95 %", "Share &le; 0")
-  return _grid(head, rows)
+  return grid(head, rows)
 
 
 def _class_table(block):
@@ -185,53 +174,54 @@ def _class_table(block):
     (name, summary)
     for name, summary in list(results.methods_of(block))[1:]
     if "per_class" in summary
-    and ("probe" not in name or name.endswith(f"{float(most):.0%}"))
+    and name.endswith(("zero-shot", f"{float(most or 0):.0%}"))
   ]
   head = ["Class", "n_pos", "AUROC", "95 %", "AUPRC", "F1", "Flags"]
-  head += [_text(n).replace(": ", ":<br>") for n, _ in others]
+  head += [text(n).replace(": ", ":<br>") for n, _ in others]
   rows = []
   for name, row in block["zero_shot"]["per_class"].items():
     few = " class='few'" if {"undefined", "n_pos<10"} & {*row["flags"]} else ""
     bounds = [row.get("auroc_lo"), row.get("auroc_hi")]
-    cells = [_text(results.inert(name)), str(row["n_pos"])]
-    cells += [_percent(row["auroc"]), _between(bounds)]
-    cells += [_percent(row["auprc"]), _percent(row["f1"])]
-    cells.append(_text(", ".join(row["flags"])))
-    cells += [_percent(s["per_class"][name]["auroc"]) for _, s in others]
+    cells = [text(results.inert(name)), str(row["n_pos"])]
+    cells += [percent(row["auroc"]), between(bounds)]
+    cells += [percent(row["auprc"]), percent(row["f1"])]
+    cells.append(text(", ".join(row["flags"])))
+    cells += [percent(s["per_class"][name]["auroc"]) for _, s in others]
     rows.append(f"<tr{few}><td>{'</td><td>'.join(cells)}</td></tr>")
   note = (
     f"<p class='note'>Zero-shot, then AUROC of the other methods. "
     f"n = {block['records']}. AUPRC of chance is n_pos / n. "
     "Italic: fewer than 10 positives or negatives.</p>"
   )
-  return "<h3>Classes</h3>" + _grid(head, rows) + note
+  return "<h3>Classes</h3>" + grid(head, rows) + note
 
 
 def _prompts(prompts):
   rows = [
-    f"<tr><td>{_text(results.inert(name))}</td><td class='text'>"
-    f"{_text(results.inert(' | '.join(texts)))}</td></tr>"
+    f"<tr><td>{text(results.inert(name))}</td><td class='text'>"
+    f"{text(results.inert(' | '.join(texts)))}</td></tr>"
     for name, texts in prompts["classes"].items()
   ]
   return (
-    f"<h3>Prompts</h3><p class='note'>Source: {_text(prompts['source'])}, "
-    f"sha256 {_text(prompts['sha256'][:16])}.</p>"
-    + f"<div class='prompts'>{_grid(('Class', 'Prompts'), rows)}</div>"
+    f"<h3>Prompts</h3><p class='note'>Source: {text(prompts['source'])}, "
+    f"sha256 {text(prompts['sha256'][:16])}.</p>"
+    + f"<div class='prompts'>{grid(('Class', 'Prompts'), rows)}</div>"
   )
 
 
 def _data(data):
   rows = [
-    f"<tr><td>{_text(role)}</td><td class='text'>{_text(part['split'])}</td>"
+    f"<tr><td>{text(role)}</td><td class='text'>{text(part['split'])}</td>"
     f"<td>{part['records']}</td><td>{part['patients']}</td></tr>"
     for role, part in data["parts"].items()
   ]
   return (
-    f"<h3>Data</h3><p>Dataset {_text(data['dataset'])}, config "
-    f"{_text(data['config'])}, digest <code>{_text(data['digest'][:16])}"
-    f"</code>. {_text(data['choices'])}. Tested records whose patient was "
-    f"also fitted or chosen on: {data['overlap_records']}.</p>"
-    + _grid(("Part", "Split", "Records", "Patients"), rows)
+    f"<h3>Data</h3><p>Dataset {text(data['dataset'])}, config "
+    f"{text(data['config'])}, digest <code>{text(data['digest'][:16])}"
+    f"</code>. {text(data['choices'])}. Tested records whose patient was "
+    f"also fitted or chosen on: {data['overlap_records']}. Records longer than "
+    f"the input are seen by: {text(data['window'])}.</p>"
+    + grid(("Part", "Split", "Records", "Patients"), rows)
   )
 
 
@@ -240,7 +230,7 @@ def _model(model):
   config = {"checkpoint": model["checkpoint"], "config": model["config"]}
   rate, samples = model["input"]["rate"], model["input"]["samples"]
   return (
-    f"<p>Trained on {_text(model['trained_on'] or 'unknown data')}; tested "
+    f"<p>Trained on {text(model['trained_on'] or 'unknown data')}; tested "
     f"data from the same source: {domain}. Input: 12 leads of {samples} "
     f"samples at {rate} Hz.</p>"
     # JSON is ASCII: nothing in it but its own line breaks is a control.
@@ -248,35 +238,5 @@ def _model(model):
   )
 
 
-def _grid(head, rows):
-  cells = "</th><th>".join(head)
-  return (
-    f"<div class='wide'><table><thead><tr><th>{cells}</th></tr></thead>"
-    f"<tbody>{''.join(rows)}</tbody></table></div>"
-  )
-
-
-def _text(value):
-  return html.escape(results.inert(value) if value is not None else "-")
-
-
 def _name(method):
-  return _text(method.replace("_", " "))
-
-
-def _percent(value):
-  return "&ndash;" if value is None else f"{100 * value:.1f}"
-
-
-def _between(bounds):
-  if not bounds or bounds[0] is None:
-    return "&ndash;"
-  return f"{100 * bounds[0]:.1f}&ndash;{100 * bounds[1]:.1f}"
-
-
-def _picture(png, caption):
-  data = base64.b64encode(png).decode()
-  return (
-    f"<figure><img alt='{_text(caption)}' src='data:image/png;base64,{data}'>"
-    f"<figcaption>{_text(caption)}</figcaption></figure>"
-  )
+  return text(method.replace("_", " "))

@@ -54,6 +54,7 @@ def describe_data(parts, overlap, options):
     "split": split.name,
     "digest": split.digest,
     "partial": bool(split.partial),
+    "window": options.window,
     "parts": {role: part.counts() for role, part in parts.items()},
     "choices": CHOICES,
     "overlap_records": overlap,
@@ -99,15 +100,18 @@ def add_probe_facts(summary, cohort, probes, subsets, choice):
 def place(block, key, summary):
   """Puts a method's summary where the schema of a task's block has it.
 
-  key: (owner, kind, fraction), owner `trained`, `untrained` or a baseline,
-  kind `zero_shot` or `linear_probe`, fraction "" for zero-shot.
+  key: (owner, kind, fraction), owner `trained`, `untrained`, a baseline or
+  the name of a model that stands beside, kind `zero_shot` or
+  `linear_probe`, fraction "" for zero-shot.
   """
   owner, kind, fraction = key
   if owner == "untrained":
     block = block.setdefault("untrained", {})
-  elif owner != "trained":
+  elif owner in ROLES:
     block = block.setdefault("baselines", {})
     block = block.setdefault(owner, {"role": ROLES[owner]})
+  elif owner != "trained":
+    block = block.setdefault("beside", {}).setdefault(owner, {})
   if fraction:
     block.setdefault(kind, {})[fraction] = summary
   else:
@@ -119,7 +123,9 @@ def paired_differences(tables):
   fractions = [fraction for _, _, fraction in _methods(tables) if fraction]
   most = max(fractions, key=float, default="")
   probe = ("trained", "linear_probe", most)
-  pairs = [(("trained", "zero_shot", ""), ("untrained", "zero_shot", ""))]
+  own = ("trained", "zero_shot", "")
+  zero_shot = [key for key in _methods(tables) if key[1] == "zero_shot"]
+  pairs = [(own, key) for key in zero_shot if key != own]
   pairs += [
     (probe, (owner, "linear_probe", most))
     for owner in ("untrained", "random_kernels", "pooled_statistics")
@@ -241,15 +247,24 @@ def inert(text):
 
 
 def summary_lines(content):
-  """One line per task and method, for a terminal."""
+  """One line per task and method, and per paired difference."""
   for task, block in content["tasks"].items():
     for name, summary in methods_of(block):
-      yield f"{task:10s} {name:42s} {macro_text(summary)}"
+      yield f"{task:10s} {inert(name):42s} {macro_text(summary)}"
+    for pair in block["paired"]:
+      low, high = pair["ci95"]
+      names = f"{pair['first']} minus {pair['second']}".replace("_", " ")
+      yield (
+        f"{task:10s} {inert(names):42s} {pair['difference']:+.3f} "
+        f"[{low:+.3f}, {high:+.3f}]"
+      )
 
 
 def methods_of(block):
   """(name, summary) of every method in a task's block, best known first."""
   kinds = {"": block, "untrained: ": block.get("untrained", {})}
+  for name, entry in block.get("beside", {}).items():
+    kinds[f"beside {name}: "] = entry
   for name, entry in block.get("baselines", {}).items():
     kind = entry["role"].split(":")[0]
     kinds[f"{name.replace('_', ' ')} ({kind}): "] = entry

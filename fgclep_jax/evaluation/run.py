@@ -1,15 +1,19 @@
 """Evaluates a model on the tasks of a dataset: the whole of one command."""
 
 import dataclasses
+import os
 import pathlib
+from concurrent import futures
 
 import numpy as np
+import threadpoolctl
 
 from fgclep_jax import metrics
+from fgclep_jax.data.sources import FEATURES
 from fgclep_jax.errors import InputError
 from fgclep_jax.evaluation import baselines as plain
 from fgclep_jax.evaluation import linear_probe, report, results, table
-from fgclep_jax.evaluation.embed import embed_split
+from fgclep_jax.evaluation.embed import embed_all
 from fgclep_jax.evaluation.parts import make_parts, unit_ids
 from fgclep_jax.evaluation.zero_shot import class_embeddings, zero_shot_scores
 from fgclep_jax.reports.prompts import class_prompts, prompt_set_hash
@@ -31,11 +35,21 @@ class Options:
   allow_overlap: bool = False
   batch_size: int = 64
   cache_dir: str | None = None
+  window: str = "cover"  # what a long record is seen by
+  probe_tasks: tuple | None = None  # None: every task is probed
+
+  def fractions(self, task):
+    """Shares of the training patients that the task is probed on."""
+    probed = self.probe_tasks is None or task in self.probe_tasks
+    return self.probe_fractions if probed else ()
 
 
+# Products are small here: BLAS threads would mostly wait for each other.
+# Instead signals are read ahead, and each probe has a core of its own.
+@threadpoolctl.threadpool_limits.wrap(limits=1, user_api="blas")
 def evaluate(
   model, untrained, splits, tasks, out_dir, options=None, run=None,
-  progress=lambda line: None,
+  progress=lambda line: None, beside=None,
 ):  # fmt: skip
   """Scores a model and writes results.json, per_class.csv, report.html.
 
@@ -50,6 +64,8 @@ def evaluate(
     run: dict written as the only block that may differ between two runs
       on the same inputs (time, host, command).
     progress: called with one line of text at a time.
+    beside: name -> further restored model, compared zero-shot on the same
+      records and resamples; it is not probed.
 
   Returns:
     The content of results.json as a dict.
@@ -57,8 +73,13 @@ def evaluate(
   Raises:
     InputError: unknown task or split, overlap with the training records.
   """
-  options = options or Options()
+  options, beside = options or Options(), beside or {}
   tasks = _tasks(splits, tasks, options.split)
+  for task in set(options.probe_tasks or ()) - {*tasks}:
+    raise InputError(
+      f"task {task!r} to probe is not evaluated: that are {', '.join(tasks)}"
+    )
+  _check_models({"--workdir": model} | beside, splits, options)
   prompts = {
     task: class_prompts(
       task, splits[options.split].class_names[task], options.prompt_file
@@ -71,12 +92,8 @@ def evaluate(
   encoders = {"trained": model}
   if untrained is not None:
     encoders["untrained"] = untrained
-  stores = _encode(encoders, parts, options, progress)
-  features = {
-    kind: {name: found.features for name, found in by_split.items()}
-    for kind, by_split in stores.items()
-  }
-  features |= _plain_features(parts, options, progress)
+  encoders |= beside
+  stores, features = _read(encoders, beside, tasks, parts, options, progress)
   blocks, tables = {}, {}
   for task in tasks:
     progress(f"task {task}: scores and intervals")
@@ -88,6 +105,10 @@ def evaluate(
     "schema": 1,
     "notice": "Research software. Not a medical device.",
     "model": results.describe_model(model, splits[options.split]),
+    "beside": {
+      name: results.describe_model(other, splits[options.split])
+      for name, other in beside.items()
+    },
     "data": results.describe_data(parts, overlap, options),
     "tasks": blocks,
     "run": run or {},
@@ -120,34 +141,62 @@ def _tasks(splits, tasks, name):
   return tuple(tasks)
 
 
-def _encode(encoders, parts, options, progress):
-  """Encoder -> split name -> Embeddings; every split encoded once."""
-  splits = {part.split.name: part.split for part in parts.values()}
-  stores = {}
-  for kind, encoder in encoders.items():
-    stores[kind] = {}
-    for name, split in splits.items():
-      progress(f"{kind} encoder: {len(split)} records of {name}")
-      stores[kind][name] = embed_split(
-        encoder, split, options.batch_size, options.cache_dir
+def _check_models(models, splits, options):
+  """No model may have been trained on the split it is tested on."""
+  split = splits[options.split]
+  for name, model in models.items():
+    origin = model.checkpoint.get("trained_on", {})
+    same = (origin.get("dataset"), origin.get("split")) == (
+      split.dataset, split.name,
+    )  # fmt: skip
+    if same and not options.allow_overlap:
+      raise InputError(
+        f"the checkpoint of {name} was trained on split {split.name!r} of "
+        f"{split.dataset}: evaluate on another split"
       )
-  return stores
+  taken = {"trained", "untrained", "true_features", *plain.NAMES}
+  if wrong := taken & models.keys():
+    raise InputError(
+      f"--beside {min(wrong)}: the name stands for another method; rename "
+      "the folder"
+    )
 
 
-def _plain_features(parts, options, progress):
-  """Baseline -> split name -> (n, W) features."""
-  splits = {part.split.name: part.split for part in parts.values()}
-  features = {}
-  if not options.probe_fractions:
-    return features
-  for name in options.baselines:
-    progress(f"baseline {name}")
-    features[name] = {
-      k: plain.baseline_features(s, name) for k, s in splits.items()
+def _read(encoders, beside, tasks, parts, options, progress):
+  """Encodes and measures every split in one reading.
+
+  Returns:
+    encoder -> split name -> Embeddings, and kind of features -> split name
+    -> (n, W). Without a probe nothing is fitted: the records to fit on are
+    not read then, and models that stand beside are never probed.
+  """
+  probed = any(options.fractions(task) for task in tasks)
+  judged = {parts[role].split.name for role in ("choice", "test")}
+  stores, features = {kind: {} for kind in encoders}, {}
+  for split in {p.split.name: p.split for p in parts.values()}.values():
+    if not probed and split.name not in judged:
+      continue
+    chosen = {
+      kind: encoder
+      for kind, encoder in encoders.items()
+      if split.name in judged or kind not in beside
     }
-  if all(split.truth is not None for split in splits.values()):
-    features["true_features"] = {k: s.truth for k, s in splits.items()}
-  return features
+    measured = options.baselines if probed else ()
+    others = {name: plain.Measuring(name) for name in measured}
+    progress(f"{len(split)} records of {split.name}: {', '.join(chosen)}")
+    found = embed_all(
+      chosen, split, options.batch_size, options.cache_dir, options.window,
+      tuple(others.values()),
+    )  # fmt: skip
+    for kind, store in found.items():
+      stores[kind][split.name] = store
+      if kind not in beside:
+        features.setdefault(kind, {})[split.name] = store.features
+    for name, measuring in others.items():
+      features.setdefault(name, {})[split.name] = measuring.result()
+    if probed and split.truth is not None:
+      features.setdefault("true_features", {})[split.name] = split.truth
+  return stores, features
 
 
 def _task_tables(task, parts, encoders, stores, features, prompts, options):
@@ -164,12 +213,21 @@ def _task_tables(task, parts, encoders, stores, features, prompts, options):
     found[kind, "zero_shot", ""] = _zero_shot(
       task, parts, stores[kind], classes, cohort
     )
-  for kind, by_split in features.items():
-    for fraction in options.probe_fractions:
-      found[kind, "linear_probe", str(float(fraction))] = _probe(
-        task, parts, by_split, cohort, fraction
-      )
-  return found
+  probes = {
+    (kind, "linear_probe", str(float(fraction))): (by_split, fraction)
+    for kind, by_split in features.items()
+    for fraction in options.fractions(task)
+    # The true features are the labels of their own task.
+    if (kind, task) != ("true_features", FEATURES)
+  }
+
+  def probe(job):
+    by_split, fraction = job
+    return _probe(task, parts, by_split, cohort, fraction)
+
+  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    judged = list(pool.map(probe, probes.values()))
+  return found | dict(zip(probes, judged, strict=True))
 
 
 def _zero_shot(task, parts, store, classes, cohort):

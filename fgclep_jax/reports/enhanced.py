@@ -6,11 +6,12 @@ beside it `enhanced_records.parquet`, a line for each record judged, so that
 a record without features can be told from one that was forgotten.
 """
 
-import collections
 import dataclasses
 import hashlib
+import json
 import os
-import sys
+
+import numpy as np
 
 from fgclep_jax.errors import InputError
 
@@ -19,12 +20,15 @@ RECORDS_FILE = "enhanced_records.parquet"
 _PROVENANCE = ("source", "model_hash", "prompt_hash")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Enhanced:
-  """The tables of one dataset."""
+  """The tables of one dataset; n records judged, m features kept."""
 
   path: str
-  features: dict[str, tuple[str, ...]]  # of every record judged, as stored
+  places: dict[str, int]  # record judged -> its place among n
+  offsets: np.ndarray  # (n + 1,) int64: where its features start
+  codes: np.ndarray  # (m,) int32 of `names`, those of a record as stored
+  names: list[str]
   unjudged: frozenset[str]  # records of the dataset without a line
   total: int  # records of the dataset
   metadata: dict  # provenance, for the built dataset
@@ -35,25 +39,21 @@ class Enhanced:
     Raises:
       InputError: the record was not judged.
     """
-    if record_id not in self.features:
+    place = self.places.get(record_id)
+    if place is None:
       raise _unjudged(self.path, self.unjudged | {record_id}, self.total)
-    return list(self.features[record_id])
+    start, stop = self.offsets[place], self.offsets[place + 1]
+    return [self.names[code] for code in self.codes[start:stop].tolist()]
 
 
-def of_config(config, root, record_ids, max_unjudged=0.01):
-  """Returns the tables of a config: None except for `enhanced`.
+def path_of(config, root):
+  """Returns the path of a config's parquet: None except for `enhanced`.
 
   Args:
     config: name of the builder's config.
     root: as `location` takes it.
-    record_ids, max_unjudged: as `read` takes them.
-
-  Raises:
-    InputError: as `read`.
   """
-  if config != "enhanced":
-    return None
-  return read(location(root), record_ids, max_unjudged)
+  return location(root) if config == "enhanced" else None
 
 
 def location(root):
@@ -68,7 +68,7 @@ def location(root):
   return os.path.join(root() if callable(root) else root, FILE)
 
 
-def read(path, record_ids, max_unjudged=0.01):
+def read(path, record_ids, max_unjudged=0.01, expect=None):
   """Reads both tables and compares them with the records of a dataset.
 
   Args:
@@ -76,6 +76,8 @@ def read(path, record_ids, max_unjudged=0.01):
     record_ids: of the dataset, those that cannot be read included.
     max_unjudged: share of `record_ids` that may lack a line: a record that
       cannot be read was never judged. `features_of` refuses the others.
+    expect: {"dataset": name, ...}, compared with what the tables say that
+      they were made for, where they do: record ids alone may agree by chance.
 
   Returns:
     Enhanced.
@@ -86,30 +88,79 @@ def read(path, record_ids, max_unjudged=0.01):
       judged, or more records without a line than `max_unjudged`.
   """
   beside = os.path.join(os.path.dirname(path), RECORDS_FILE)
+  _check_origin(path, expect or {})
   table = _columns(path, ("record_id", "feature", "kept"), _PROVENANCE)
   judged = _columns(beside, ("record_id",))["record_id"]
-  _check_once(beside, judged, "records")
-  pairs = list(zip(table["record_id"], table["feature"], strict=True))
-  _check_once(path, pairs, "features of a record")
-  features = {record_id: [] for record_id in judged}
-  strangers = {r for r in table["record_id"] if r not in features}
+  _check_once(beside, judged.codes, "records", judged.names.__getitem__)
+  places = {name: place for place, name in enumerate(judged.names)}
+  place = _places_of(path, table["record_id"], places)
+  feature = table["feature"]
+  _check_pairs(path, place, feature, judged.names)
+  kept = table["kept"]
+  place, codes = place[kept], feature.codes[kept]
+  counts = np.bincount(place, minlength=len(places))
+  unjudged = frozenset(record_ids) - places.keys()
+  if len(unjudged) > max_unjudged * len(record_ids):
+    raise _unjudged(path, unjudged, len(record_ids))
+  return Enhanced(
+    path,
+    places,
+    np.concatenate([[0], np.cumsum(counts)]),
+    codes[np.argsort(place, kind="stable")],
+    feature.names,
+    unjudged,
+    len(record_ids),
+    _metadata(path, table, len(places)),
+  )
+
+
+def _check_origin(path, expect):
+  """Raises InputError when the tables were made for another dataset."""
+  made_for = _made_for(path)
+  for name, value in expect.items():
+    if name in made_for and made_for[name] != value:
+      raise InputError(
+        f"{path} was made for {name} {made_for[name]!r}, this is {value!r}: "
+        "run `fgclep enhance` on this dataset"
+      )
+
+
+def _made_for(path):
+  """What `fgclep enhance` noted of the dataset; {} where it did not."""
+  if not os.path.isfile(path):
+    return {}
+  try:
+    from pyarrow import parquet
+
+    noted = parquet.ParquetFile(path).schema_arrow.metadata or {}
+    about = json.loads(noted.get(b"fgclep", b"{}"))
+  except (ImportError, OSError, ValueError):  # said by the reading proper
+    return {}
+  return {k: about[k] for k in ("dataset",) if k in about} | about.get(
+    "data", {}
+  )
+
+
+def _places_of(path, records, places):
+  """Returns (m,) int64, the place of the record of each line."""
+  strangers = set(records.names) - places.keys()
   if strangers:
     raise InputError(
       f"{path}: {len(strangers)} records are not in {RECORDS_FILE} beside it, "
       f"first {min(strangers)}: the two tables must come from one run"
     )
-  for (record_id, feature), kept in zip(pairs, table["kept"], strict=True):
-    if kept:
-      features[record_id].append(feature)
-  unjudged = frozenset(record_ids) - features.keys()
-  if len(unjudged) > max_unjudged * len(record_ids):
-    raise _unjudged(path, unjudged, len(record_ids))
-  return Enhanced(
+  found = np.array([places[name] for name in records.names], np.int64)
+  return found[records.codes]
+
+
+def _check_pairs(path, place, feature, records):
+  """Raises InputError when a record has a feature twice."""
+  count = max(len(feature.names), 1)
+  _check_once(
     path,
-    {record_id: tuple(found) for record_id, found in features.items()},
-    unjudged,
-    len(record_ids),
-    _metadata(path, table, judged),
+    place * count + feature.codes,
+    "features of a record",
+    lambda pair: (records[pair // count], feature.names[pair % count]),
   )
 
 
@@ -121,19 +172,34 @@ def _unjudged(path, missing, total):
   )
 
 
-def _check_once(path, values, what):
-  """Raises InputError when a value occurs twice."""
-  if len(set(values)) < len(values):
-    counts = collections.Counter(values)
-    twice = sorted(value for value, count in counts.items() if count > 1)
+def _check_once(path, values, what, describe):
+  """Raises InputError when a number of (m,) occurs twice.
+
+  Args:
+    path, what: for the message.
+    values: (m,) int.
+    describe: function of a number to what the user knows it as.
+  """
+  ordered = np.sort(values)
+  twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+  if len(twice):
+    first = min(describe(value) for value in twice.tolist())
     raise InputError(
-      f"{path}: {len(twice)} {what} occur more than once, first {twice[0]}: "
+      f"{path}: {len(twice)} {what} occur more than once, first {first}: "
       "keep one line each"
     )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Texts:
+  """A column of text: few distinct ones in millions of lines."""
+
+  codes: np.ndarray  # (m,) int32 of `names`, -1 for no value
+  names: list[str]  # each once
+
+
 def _columns(path, names, optional=()):
-  """Returns column -> list of str (`kept`: bool), absent optional left out."""
+  """Returns column -> _Texts (`kept`: (m,) bool), absent optional left out."""
   if not os.path.isfile(path):
     raise InputError(
       f"no file {path}: the config `enhanced` needs {FILE} and {RECORDS_FILE} "
@@ -149,29 +215,46 @@ def _columns(path, names, optional=()):
     ) from error
   try:
     # Not read_table, which would take `a=b` in a path for a partition.
-    file = parquet.ParquetFile(path)
-    known = file.schema_arrow.names
+    known = parquet.ParquetFile(path).schema_arrow.names
     absent = [name for name in names if name not in known]
     if absent:
       raise InputError(f"{path}: no column {', '.join(map(repr, absent))}")
     wanted = [*names, *(name for name in optional if name in known)]
-    table = file.read(columns=wanted)
+    file = parquet.ParquetFile(path, read_dictionary=wanted)
     columns = {}
     for name in wanted:
-      kind = pa.bool_() if name == "kept" else pa.string()
-      columns[name] = table.column(name).cast(kind).to_pylist()
-  except (pa.ArrowException, OSError, ValueError) as error:
+      column = file.read(columns=[name]).column(name)
+      where = f"{path}: column {name!r}"
+      if name == "kept":
+        columns[name] = _flags(pa, column, where)
+      else:
+        columns[name] = _texts(pa, column, where, name in names)
+  except (pa.ArrowException, OSError, ValueError, KeyError) as error:
     if isinstance(error, InputError):
       raise
     reason = str(error).splitlines()[0][:200]
     raise InputError(f"{path}: cannot be read ({reason})") from error
-  for name in names:
-    if any(value is None or value == "" for value in columns[name]):
-      raise InputError(f"{path}: column {name!r} has empty values")
-  # Few distinct texts in millions of lines: each is kept once.
-  for name in set(columns) - {"kept"}:
-    columns[name] = [v and sys.intern(v) for v in columns[name]]
   return columns
+
+
+def _flags(pa, column, where):
+  """Returns (m,) bool of a column without empty values."""
+  column = column.cast(pa.bool_())
+  if column.null_count:
+    raise InputError(f"{where} has empty values")
+  return column.to_numpy()
+
+
+def _texts(pa, column, where, full):
+  """Returns _Texts of a column; `full`: refuses empty values."""
+  if not pa.types.is_dictionary(column.type):
+    column = column.cast(pa.string()).dictionary_encode()
+  column = column.unify_dictionaries().combine_chunks()
+  names = column.dictionary.cast(pa.string()).to_pylist()
+  codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+  if full and ((codes < 0).any() or "" in names):
+    raise InputError(f"{where} has empty values")
+  return _Texts(codes.astype(np.int32), names)
 
 
 def _metadata(path, table, judged):
@@ -179,14 +262,15 @@ def _metadata(path, table, judged):
   with open(path, "rb") as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
   known = {
-    name: sorted({value for value in table[name] if value})
+    name: sorted(filter(None, table[name].names))
     for name in _PROVENANCE
     if name in table
   }
+  kept = int(table["kept"].sum())
   return {
     "sha256": digest,
-    "records_judged": len(judged),
-    "features_kept": sum(table["kept"]),
-    "features_dropped": len(table["kept"]) - sum(table["kept"]),
+    "records_judged": judged,
+    "features_kept": kept,
+    "features_dropped": len(table["kept"]) - kept,
     "provenance": known,
   }

@@ -13,6 +13,7 @@ _INFERIOR = ("II", "III", "aVF")
 _LATERAL = ("I", "aVL", "V5", "V6")
 _RIGHT, _LEFT = ("V1", "V2", "V3"), ("V4", "V5", "V6")
 _ANTERIOR = ("V1", "V2", "V3", "V4")
+_CHEST = ("V1", "V2", "V3", "V4", "V5", "V6")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +115,156 @@ VOCABULARY = (
   Feature("flat T waves", "T", "flat"),
   Feature("QTc interval > 460 ms", "QT", "prolonged", (), (">", 460, "ms")),
   Feature("prominent U waves", "U", "prominent"),
+  # The first 51, above, are those of the simulated archive, in its order.
+  Feature("heart rate < 40 bpm", "rate", "very low", (), ("<", 40, "bpm")),
+  Feature("heart rate > 150 bpm", "rate", "very high", (), (">", 150, "bpm")),
+  Feature("regular RR intervals", "rhythm", "regular"),
+  Feature("gradually varying PP intervals", "rhythm", "gradually varying"),
+  Feature("RR interval > 2000 ms", "rhythm", "long", (), (">", 2000, "ms")),
+  Feature("missing P wave and QRS complex", "rhythm", "missing P and QRS"),
+  Feature("group beating", "rhythm", "grouped"),
+  Feature("every second beat premature", "rhythm", "bigeminal"),
+  Feature("every third beat premature", "rhythm", "trigeminal"),
+  Feature("interpolated QRS complexes", "rhythm", "interpolated"),
+  Feature("paired wide QRS complexes", "rhythm", "paired wide"),
+  Feature("runs of wide QRS complexes", "rhythm", "runs of wide"),
+  Feature("multiform wide QRS complexes", "rhythm", "multiform wide"),
+  Feature("late wide QRS complex after a pause", "rhythm", "late wide"),
+  Feature("late narrow QRS complex after a pause", "rhythm", "late narrow"),
+  Feature("fusion QRS complexes", "rhythm", "fusion"),
+  Feature("chaotic baseline without QRS", "rhythm", "chaotic"),
+  Feature("twisting QRS polarity", "rhythm", "twisting"),
+  Feature("pacing spikes before P waves", "rhythm", "spikes before P"),
+  Feature("pacing spikes before QRS", "rhythm", "spikes before QRS"),
+  Feature("pacing spikes without capture", "rhythm", "spikes uncaptured"),
+  Feature("upright P waves in I and II", "P", "upright", ("I", "II")),
+  Feature("one P wave before every QRS", "P", "one to one"),
+  Feature("inverted P waves in II, III and aVF", "P", "inverted", _INFERIOR),
+  Feature("retrograde P waves after QRS", "P", "retrograde"),
+  Feature("P waves unrelated to QRS", "P", "dissociated"),
+  Feature("more P waves than QRS complexes", "P", "outnumbering"),
+  Feature("two P waves for every QRS", "P", "two to one"),
+  Feature("three or more P wave shapes", "P", "multiform"),
+  Feature("abnormal P wave axis", "P", "abnormal axis"),
+  Feature("abnormal P wave shape", "P", "abnormal shape"),
+  Feature("atrial rate > 100 bpm", "P", "fast", (), (">", 100, "bpm")),
+  Feature("atrial rate > 250 bpm", "P", "very fast", (), (">", 250, "bpm")),
+  Feature("notched P wave in II", "P", "notched", ("II",)),
+  Feature("P wave > 0.15 mV in V1", "P", "tall", ("V1",), (">", 0.15, "mV")),
+  Feature("PR interval < 120 ms", "PR", "short", (), ("<", 120, "ms")),
+  Feature("constant PR interval before a dropped QRS", "PR", "constant"),
+  Feature("varying PR intervals", "PR", "varying"),
+  Feature(
+    "extreme axis deviation", "axis", "extreme", (), ("<", -90, "degrees")
+  ),
+  Feature("QRS duration < 120 ms", "QRS", "narrow", (), ("<", 120, "ms")),
+  Feature("QRS duration > 110 ms", "QRS", "broadened", (), (">", 110, "ms")),
+  Feature("delta wave", "QRS", "delta wave"),
+  Feature("epsilon wave in V1-V3", "QRS", "epsilon wave", _RIGHT),
+  Feature("Osborn wave", "QRS", "Osborn wave"),
+  Feature("electrical alternans", "QRS", "alternans"),
+  Feature("notched or slurred QRS complexes", "QRS", "notched"),
+  Feature("fragmented QRS in anterior leads", "QRS", "fragmented", _ANTERIOR),
+  Feature("dominant R wave in aVR", "QRS", "dominant R", ("aVR",)),
+  Feature("R wave in V1 > 0.7 mV", "QRS", "tall R", ("V1",), (">", 0.7, "mV")),
+  Feature(
+    "R wave in V1-V2 > 40 ms", "QRS", "broad R", ("V1", "V2"), (">", 40, "ms")
+  ),
+  Feature(
+    "R wave in V1 + S wave in V5 > 1.05 mV",
+    "QRS",
+    "high voltage",
+    ("V1", "V5"),
+    (">", 1.05, "mV"),
+  ),
+  Feature(
+    "R wave in I + S wave in III > 2.5 mV",
+    "QRS",
+    "high voltage",
+    ("I", "III"),
+    (">", 2.5, "mV"),
+  ),
+  Feature(
+    "large biphasic QRS complexes in V2-V4",
+    "QRS",
+    "large biphasic",
+    ("V2", "V3", "V4"),
+  ),
+  Feature(
+    "low QRS voltage in chest leads",
+    "QRS",
+    "low voltage",
+    _CHEST,
+    ("<", 1.0, "mV"),
+  ),
+  Feature(
+    "R peak time in V5 > 60 ms", "QRS", "late R peak", ("V5",), (">", 60, "ms")
+  ),
+  Feature(
+    "R peak time in aVL > 45 ms",
+    "QRS",
+    "late R peak",
+    ("aVL",),
+    (">", 45, "ms"),
+  ),
+  Feature(
+    "absent Q waves in I, V5 and V6", "QRS", "absent Q", ("I", "V5", "V6")
+  ),
+  Feature("qR complex in V1", "QRS", "qR", ("V1",)),
+  Feature("qR complex in II, III and aVF", "QRS", "qR", _INFERIOR),
+  Feature("rS complex in II, III and aVF", "QRS", "rS", _INFERIOR),
+  Feature("rS complex in I and aVL", "QRS", "rS", ("I", "aVL")),
+  Feature("S wave in I", "QRS", "S", ("I",)),
+  Feature("S waves in I, II and III", "QRS", "S", ("I", "II", "III")),
+  Feature("Q wave in III", "QRS", "Q", ("III",)),
+  Feature("Q waves in I and aVL", "QRS", "Q", ("I", "aVL")),
+  Feature("Q waves in V3-V4", "QRS", "Q", ("V3", "V4")),
+  Feature("Q waves in V5-V6", "QRS", "Q", ("V5", "V6")),
+  Feature(
+    "deep narrow Q waves in I, aVL, V5 and V6", "QRS", "deep narrow Q", _LATERAL
+  ),
+  Feature("early R/S transition", "QRS", "early transition", ("V1", "V2")),
+  Feature("late R/S transition", "QRS", "late transition", ("V5", "V6")),
+  Feature("J point slur", "QRS", "J slur"),
+  Feature("ST elevation in I and aVL", "ST", "elevation", ("I", "aVL")),
+  Feature("ST elevation in V5-V6", "ST", "elevation", ("V5", "V6")),
+  Feature("ST elevation in aVR", "ST", "elevation", ("aVR",)),
+  Feature("coved ST elevation in V1-V2", "ST", "coved elevation", ("V1", "V2")),
+  Feature(
+    "saddleback ST elevation in V1-V2",
+    "ST",
+    "saddleback elevation",
+    ("V1", "V2"),
+  ),
+  Feature("concave ST elevation", "ST", "concave elevation"),
+  Feature("ST depression in II, III and aVF", "ST", "depression", _INFERIOR),
+  Feature("diffuse ST depression", "ST", "depression"),
+  Feature(
+    "horizontal or downsloping ST depression", "ST", "sloping depression"
+  ),
+  Feature("scooped ST depression", "ST", "scooped depression"),
+  Feature(
+    "slight ST depression", "ST", "slight depression", (), ("<", 0.1, "mV")
+  ),
+  Feature("ST-T changes opposite to the QRS", "ST", "discordant"),
+  Feature("long ST segment", "ST", "long"),
+  Feature("short ST segment", "ST", "short"),
+  Feature("T wave inversion in I and aVL", "T", "inversion", ("I", "aVL")),
+  Feature("T wave inversion in V5-V6", "T", "inversion", ("V5", "V6")),
+  Feature("T wave inversion in III", "T", "inversion", ("III",)),
+  Feature("diffuse T wave inversion", "T", "inversion"),
+  Feature(
+    "deep symmetric T wave inversion in V2-V4",
+    "T",
+    "deep inversion",
+    ("V2", "V3", "V4"),
+  ),
+  Feature("biphasic T waves in V2-V3", "T", "biphasic", ("V2", "V3")),
+  Feature("narrow peaked T waves", "T", "peaked"),
+  Feature("notched T waves", "T", "notched"),
+  Feature("inverted U waves", "U", "inverted"),
+  Feature("QTc interval < 360 ms", "QT", "short", (), ("<", 360, "ms")),
+  Feature("QTc interval > 500 ms", "QT", "very long", (), (">", 500, "ms")),
 )
 _BY_NAME = {feature.name: feature for feature in VOCABULARY}
 

@@ -12,37 +12,49 @@ import json
 import pathlib
 
 from fgclep_jax.errors import InputError
+from fgclep_jax.reports import knowledge
 
-# Classes of this task are named in plain words and may go unlisted.
-_PLAIN_NAMES = ("simulated",)
+# Classes of these tasks are named in plain words and may go unlisted.
+_PLAIN_NAMES = ("simulated", "features")
+SOURCES = ("reviewed", "knowledge")
 
 
-def class_prompts(task, class_names, prompt_file=None):
+def class_prompts(task, class_names, prompt_file=None, source="reviewed"):
   """Returns the prompts of every class, in the order of `class_names`.
 
   Args:
-    task: super, sub, form, rhythm, cpsc, csn or simulated.
+    task: super, sub, form, rhythm, cpsc, csn, simulated or features.
     class_names: names as the dataset lists them.
     prompt_file: path of a JSON object {class: string or list of strings}
       instead of the reviewed prompts; further keys are ignored.
+    source: "reviewed", or "knowledge" for phrases and must-have features
+      of the knowledge table; of no account where a file is given.
 
   Returns:
     dict class -> tuple of distinct prompts, at least one each.
 
   Raises:
-    InputError: unreadable or malformed file, or a class without prompts.
+    InputError: unreadable or malformed file, unknown source, or a class
+      without prompts.
   """
+  if source not in SOURCES:
+    raise InputError(f"prompt source {source!r}: give one of {SOURCES}")
+  if prompt_file is None and source == "knowledge":
+    plain = {n: n.replace("_", " ") for n in class_names}
+    if task == "features":  # a feature has no other name
+      return {n: (p,) for n, p in plain.items()}
+    return {n: knowledge.prompts_of(f"{task}:{p}") for n, p in plain.items()}
   if prompt_file is None:
-    table, source = reviewed_prompts().get(task, {}), "the reviewed prompts"
+    table, origin = reviewed_prompts().get(task, {}), "the reviewed prompts"
   else:
-    table, source = read_prompts(prompt_file), str(prompt_file)
+    table, origin = read_prompts(prompt_file), str(prompt_file)
   if prompt_file is None and task in _PLAIN_NAMES:
     plain = {n: (n.replace("_", " "),) for n in class_names}
     table = plain | table
   missing = [name for name in class_names if name not in table]
   if missing:
     raise InputError(
-      f"no prompt in {source} for {len(missing)} of {len(class_names)} "
+      f"no prompt in {origin} for {len(missing)} of {len(class_names)} "
       f"classes of task {task!r}: {', '.join(map(repr, missing[:5]))}; "
       "give --prompts FILE.json with {class: string or list}"
     )

@@ -25,18 +25,19 @@ _FUSED = re.compile(
 _SEXES = {"male": 0, "m": 0, "female": 1, "f": 1}
 
 
-def find_records(root, pattern):
+def find_records(root, pattern, tree):
   """Finds the files of every record below a folder.
 
   Args:
     root, pattern: as `walk_records` takes them.
+    tree: what the folder must hold, for the message.
 
   Returns:
     dict record id -> (path below `root` without ending, set of the endings
     present among `.hea` and `.mat`), in order of ids.
 
   Raises:
-    InputError: a record lies in two folders.
+    InputError: there is no record, or one lies in two folders.
   """
   found, twice = {}, {}
   for record_id, stem, ending in walk_records(root, pattern):
@@ -44,6 +45,8 @@ def find_records(root, pattern):
     endings.add(ending)
     if stem != first:
       twice[record_id] = (first, stem)
+  if not found:
+    raise InputError(f"{root}: no records found; expected there: {tree}")
   if twice:
     record_id, (first, second) = min(twice.items())
     raise InputError(

@@ -151,10 +151,11 @@ class BuildLog:
     """Raises InputError when more than `max_skip_rate` was dropped."""
     dropped = self.read - self.kept
     if dropped > self.max_skip_rate * self.read:
+      reasons = ", ".join(f"{k} {n}" for k, n in sorted(self.dropped.items()))
       raise InputError(
         f"{dropped} of {self.read} records dropped, above the limit of "
-        f"{self.max_skip_rate:.2%} ({dict(self.dropped)}): repair the raw "
-        "files, or raise FGCLEP_MAX_SKIP_RATE"
+        f"{self.max_skip_rate:.2%} ({reasons}): repair the raw files, or "
+        "raise FGCLEP_MAX_SKIP_RATE"
       )
 
 

@@ -6,6 +6,9 @@ generator (here) or Beam's workers (`beam_generation`).
 
 import collections
 import dataclasses
+import functools
+import json
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +21,7 @@ HELD_OUT = ("validation", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
-  """How the examples of a dataset are made; Beam's workers get a pickle.
+  """How the examples of a dataset are made.
 
   Attributes:
     find: module-level function (tools, index) -> row with `record_id` and
@@ -62,7 +65,7 @@ class Account:
   patients: set = dataclasses.field(default_factory=set)
   dropped: list = dataclasses.field(default_factory=list)
   refused: list = dataclasses.field(default_factory=list)
-  digests: list = dataclasses.field(default_factory=list)
+  digests: list = dataclasses.field(default_factory=list)  # hexadecimal
 
   def absorb(self, other):
     """Adds another account to this one."""
@@ -72,6 +75,25 @@ class Account:
     self.dropped += other.dropped
     self.refused += other.refused
     self.digests += other.digests
+
+  def to_json(self):
+    """Returns the account as text, for `from_json`."""
+    fields = vars(self) | {"patients": sorted(self.patients)}
+    return json.dumps(fields)
+
+  @classmethod
+  def from_json(cls, text):
+    """Returns the account of a text of `to_json`."""
+    fields = json.loads(text)
+    return cls(
+      kept=fields["kept"],
+      flags=collections.Counter(fields["flags"]),
+      patients=set(fields["patients"]),
+      **{
+        name: [tuple(entry) for entry in fields[name]]
+        for name in ("dropped", "refused", "digests")
+      },
+    )
 
 
 def judge(recipe, split, index, account):
@@ -100,7 +122,7 @@ def judge(recipe, split, index, account):
     account.patients.add(example["patient_id"])
   # Constant leads are equal without meaning anything.
   if recipe.compare and not example["quality"]["lead_flat"].all():
-    digest = challenge.digest(example["ecg"])
+    digest = challenge.digest(example["ecg"]).hex()
     account.digests.append((index, row.record_id, digest))
   return row.record_id, example
 
@@ -113,12 +135,17 @@ class Job:
     name: of the dataset.
     recipe, log: the latter may hold records dropped before.
     report: prints what else is to be said at the end.
+    remake: makes the recipe again, in Beam's workers: a module-level function
+      with what it needs as keyword arguments that JSON can hold.
+    limit: examples of a split after which the build ends, None: all.
   """
 
   name: str
   recipe: Recipe
   log: contract.BuildLog
   report: Callable[[], None] | None = None
+  remake: functools.partial | None = None
+  limit: int | None = None
   same: challenge.SameSignals = dataclasses.field(
     default_factory=challenge.SameSignals
   )
@@ -150,15 +177,24 @@ class Job:
     if self.recipe.compare:
       self.same.write(folder)
     if split == list(self.recipe.places)[-1]:
-      self._finish()
+      self._finish(pathlib.Path(folder))
 
-  def _finish(self):
+  def _finish(self, folder):
     print(f"{self.name}: {self.log.summary()}")
     if self.recipe.compare:
       print(f"{self.name}: {self.same.summary()}")
+    if self.limit is not None:  # too little is read to judge the archive
+      print(f"{self.name}: at most {self.limit} examples of each split")
+      return
     if self.report:
       self.report()
-    self.log.check()
+    try:
+      self.log.check()
+    except InputError as error:
+      # TFDS removes the folder of a build that has stopped.
+      place = folder.parent / "stopped"
+      self.log.write(place)
+      raise InputError(f"{error}; all are named in {place}") from None
 
 
 def examples(job, split, folder):
@@ -169,12 +205,17 @@ def examples(job, split, folder):
     split: one of its splits.
     folder: of the dataset, for the account.
   """
-  account = Account()
+  account, last = Account(), None
   with contract.exit_on_bad_input(job.name):
     for index in job.recipe.places[split]:
       kept = judge(job.recipe, split, int(index), account)
       if account.refused:  # no need to read the rest
         break
+      if kept and account.kept == job.limit:
+        last = kept  # nobody asks for more: the account comes before it
+        break
       if kept:
         yield kept
     job.close(split, account, folder)
+  if last:
+    yield last

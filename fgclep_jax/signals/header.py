@@ -174,12 +174,9 @@ def _signal_line(line):
     )
   file_name, token, gain, zero, initial, checksum, name = match.groups()
   _check_file_name(file_name)
-  scale, baseline = _gain(gain or "")
   return SignalLine(
     file_name,
-    *_format(token),
-    scale,
-    int(zero or 0) if baseline is None else baseline,
+    *_conversion(token, gain or "", zero or "0"),
     None if initial is None else int(initial),
     None if checksum is None else int(checksum),
     name or "",
@@ -196,6 +193,15 @@ def _check_file_name(name):
 
 
 @functools.lru_cache(maxsize=256)
+def _conversion(token, gain, zero):
+  """Returns format, samples per frame, skew, offset, scale and baseline.
+
+  Nearly all signal lines of an archive have the same.
+  """
+  scale, baseline = _gain(gain)
+  return *_format(token), scale, int(zero) if baseline is None else baseline
+
+
 def _format(token):
   """Parses `16`, `16+24`, `16x1+24`, `212:4`."""
   match = _FORMAT.fullmatch(token)
@@ -207,7 +213,6 @@ def _format(token):
   return number, int(per_frame or 1), int(skew or 0), int(offset or 0)
 
 
-@functools.lru_cache(maxsize=256)
 def _gain(token):
   """Parses `gain(baseline)/unit` to microvolts per unit and the baseline."""
   match = _GAIN.fullmatch(token)

@@ -30,6 +30,40 @@ class Row:
   entry: dict[str, str]  # the columns before the labels
 
 
+@dataclasses.dataclass(frozen=True)
+class Archive:
+  """An opened archive: everything but headers and waveforms.
+
+  Attributes:
+    root: its folder.
+    rows: its records, a list of the builder's own Row.
+    missing: record id without files -> split.
+    partial: whether it holds fewer records than the release.
+    published_splits: whether the published files are there.
+    allow_missing: whether validation and test may be incomplete.
+  """
+
+  root: str
+  rows: list
+  missing: dict[str, str]
+  partial: bool
+  published_splits: bool
+  allow_missing: bool
+
+  def account(self, name, records, log):
+    """Enters the missing records in a contract.BuildLog; prints the rest.
+
+    Args:
+      name: of the dataset.
+      records: of the complete release.
+      log: contract.BuildLog.
+    """
+    for record_id in self.missing:
+      log.drop(record_id, record_id, "missing_file", "no file of that name")
+    if self.partial:
+      print(f"{name}: {len(self.rows)} of {records} records, partial")
+
+
 def read_splits(root, name, classes, record_id):
   """Reads the three files of a task.
 

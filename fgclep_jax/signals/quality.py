@@ -74,7 +74,10 @@ def assemble(values, names, rate, invalid=None, policy=BENCHMARK):
       `lead_missing`, `invalid_dropped`, `all_flat`.
   """
   try:
-    signal, missing = leads.place(values, names)
+    if tuple(names) == leads.LEADS and len(values) == leads.COUNT:
+      signal, missing = values, np.zeros(leads.COUNT, bool)
+    else:
+      signal, missing = leads.place(values, names)
   except InputError as error:
     raise RecordError("bad_lead_names", str(error)) from error
   if signal.shape[1] < policy.min_seconds * rate:
@@ -130,18 +133,19 @@ def _repaired(signal, names, rate, invalid, policy, flags):
 
 def _flat_leads(signal, missing, policy, flags):
   """Returns (12,) bool constant leads; extends flags, also by the gain's."""
-  # int32: a span of two int16 does not fit in int16.
-  span = signal.max(axis=1).astype(np.int32) - signal.min(axis=1)
-  flat = (span == 0) & ~missing
-  moving = span[span > 0]
-  if not moving.size:
+  # Lists: NumPy is slow on twelve numbers, and int16 too short for a span.
+  high, low = signal.max(axis=1).tolist(), signal.min(axis=1).tolist()
+  span = [top - bottom for top, bottom in zip(high, low, strict=True)]
+  flat = np.array([not width for width in span]) & ~missing
+  moving = [width for width in span if width]
+  if not moving:
     if policy.drop_flat:
       raise RecordError("all_flat", "every lead is constant")
     flags += ["lead_flat", "all_flat"]
     return flat
   if flat.any():
     flags.append("lead_flat")
-  median = statistics.median(moving.tolist()) / 1000  # NumPy's is slow
+  median = statistics.median(moving) / 1000
   if not policy.min_median_mv <= median <= policy.max_median_mv:
     flags.append("suspicious_gain")
   return flat

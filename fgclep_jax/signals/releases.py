@@ -1,6 +1,7 @@
 """The four archives as published: how much they hold, and where it lies."""
 
 import os
+import re
 
 from fgclep_jax.errors import InputError
 
@@ -38,6 +39,7 @@ TREES = {
 }
 # Ids of the archives whose records are found by name in any folder.
 PATTERNS = {"cpsc2018": r"A\d{4}", "chapman_ningbo": r"JS\d{5}"}
+_SUBJECT = re.compile(r"<?subject_id>?:\s*(\d+)", re.ASCII)
 PTB_XL_SPLIT = dict.fromkeys(range(1, 9), "train") | {  # by strat_fold
   9: "validation",
   10: "test",
@@ -47,6 +49,15 @@ PTB_XL_SPLIT = dict.fromkeys(range(1, 9), "train") | {  # by strat_fold
 def mimic_place(subject, study):
   """Returns the place of a MIMIC record below the root, without ending."""
   return f"files/p{str(subject)[:4]}/p{subject}/s{study}/{study}"
+
+
+def mimic_subject(comments):
+  """Returns the subject that comments of a MIMIC header name, else None."""
+  for comment in comments:
+    match = _SUBJECT.search(comment)
+    if match:
+      return int(match[1])
+  return None
 
 
 def ptb_xl_rate(root):

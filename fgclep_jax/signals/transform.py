@@ -67,8 +67,9 @@ def to_microvolts(values):
     (L, T) int16 and the number of clipped samples.
   """
   rounded = np.rint(values)
-  clipped = np.count_nonzero(np.abs(rounded) > LIMIT)
-  if clipped:
+  clipped = 0
+  if max(rounded.max(initial=0), -rounded.min(initial=0)) > LIMIT:
+    clipped = np.count_nonzero(np.abs(rounded) > LIMIT)
     rounded = np.clip(rounded, -LIMIT, LIMIT)
   return rounded.astype(np.int16), int(clipped)
 

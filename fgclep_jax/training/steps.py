@@ -41,7 +41,7 @@ def split(params, frozen):
   return {n: x for n, x in params.items() if n not in still}, still
 
 
-def pair_arguments(model, ecg, text, batch, semantics, rule):
+def pair_arguments(model, ecg, text, batch, semantics, config):
   """Arguments of the loss for all pairs of a batch.
 
   Args:
@@ -51,7 +51,7 @@ def pair_arguments(model, ecg, text, batch, semantics, rule):
     batch: see `data.batches.Batches`.
     semantics: (n, Q) unit rows by text number, or None for the projected
       text itself.
-    rule: `pair`, `report` or `hard`.
+    config: `config.LossConfig`.
 
   Returns:
     Keyword arguments of `losses.soft_sigmoid_loss`, K = B * M.
@@ -60,15 +60,17 @@ def pair_arguments(model, ecg, text, batch, semantics, rule):
   count, width = place.shape
   there = place >= 0
   safe = jnp.maximum(place, 0)
+  held = batch["text_weights"]
+  weights = jnp.where(held > 0, held**config.multiplicity, 0.0)
   arguments = {
     "ecg": jnp.repeat(ecg, width, axis=0),
     "text": text,
     "log_scale": model.log_scale[...],
     "bias": None if model.bias is None else model.bias[...],
     "pair_weights": there.reshape(-1).astype(jnp.float32),
-    "text_weights": batch["text_weights"],
+    "text_weights": weights,
   }
-  if rule == "hard":
+  if config.rule == "hard":
     ids = jnp.where(there, batch["text_ids"][safe], -1)
     return arguments | {
       "ecg_ids": jnp.repeat(ids, width, axis=0),
@@ -79,7 +81,7 @@ def pair_arguments(model, ecg, text, batch, semantics, rule):
     columns = semantics[jnp.maximum(batch["text_ids"], 0)]
   columns = jax.lax.stop_gradient(columns)
   rows = columns[safe]  # (B, M, Q)
-  if rule == "pair":
+  if config.rule == "pair":
     rows, mask = rows.reshape(count * width, -1), None
   else:
     rows = jnp.repeat(rows, width, axis=0)
@@ -117,7 +119,7 @@ def batch_loss(
     mesh, sharding.AXES, config.loss.exchange
   )
   arguments = pair_arguments(
-    model, ecg, text, batch, semantics, config.loss.rule
+    model, ecg, text, batch, semantics, config.loss
   )
   return loss(**arguments), two_tower.statistics(model)
 

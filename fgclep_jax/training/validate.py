@@ -20,8 +20,9 @@ def validate(run, params):
   ids, labels = _labels(split, records)
   if not len(ids):
     return {"valid_statement_auroc": None, "valid_statements": 0}
+  data = run.config.data
   signals = split.signals(
-    records, model.rate, model.samples, run.config.data.cache_gib
+    records, model.rate, model.samples, data.cache_gib, data.window
   )
   ecg, _ = model.encode_ecg(signals)
   text = model.embed_text([split.table[i] for i in ids])

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 
-from fgclep_jax.errors import InputError
 from fgclep_jax.signals import challenge, contract, published, releases
 
 from . import labels
@@ -24,28 +23,20 @@ class Row:
   published: published.Row | None  # its line in the published files
 
 
-@dataclasses.dataclass(frozen=True)
-class Archive:
-  """An opened archive: everything but headers and waveforms."""
-
-  root: str
-  rows: list[Row]
-  missing: dict[str, str]  # record id without files -> split
-  partial: bool
-  published_splits: bool
-  allow_missing: bool
-
-
-def open_archive(root):
+def open_archive(root, allow_missing=None):
   """Reads the split files and finds the files of the records.
+
+  Args:
+    root: the raw archive.
+    allow_missing: accept validation and test with records missing; None: as
+      the environment says.
 
   Raises:
     InputError: no records, damaged split files, or an incomplete archive.
   """
-  files = challenge.find_records(root, _ID)
-  if not files:
-    raise InputError(f"{root}: no records found; expected there: {TREE}")
-  allow_missing = contract.allow_missing()
+  files = challenge.find_records(root, _ID, TREE)
+  if allow_missing is None:
+    allow_missing = contract.allow_missing()
   splits = published.read_splits(root, "chapman", labels.CLASSES, _record_id)
   missing = {}
   if splits is not None:
@@ -58,7 +49,7 @@ def open_archive(root):
   if complete and splits is not None:
     published.check_sizes(splits, labels.SPLIT_SIZES, "chapman")
   rows = [_row(key, stem, splits) for key, (stem, _) in files.items()]
-  return Archive(
+  return published.Archive(
     root, rows, missing, not complete, splits is not None, allow_missing
   )
 

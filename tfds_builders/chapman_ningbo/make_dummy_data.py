@@ -4,14 +4,11 @@ Run from anywhere: `python make_dummy_data.py [folder]`. The values mean
 nothing; they cover every split and every kind of header the builder knows.
 """
 
-import csv
 import dataclasses
-import pathlib
-import sys
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
+
+from fgclep_jax.signals import dummy
 
 RATE = 500
 SAMPLES = 500
@@ -68,13 +65,12 @@ def main(folder):
   splits = folder / "merl" / "data_split" / "chapman"
   splits.mkdir(parents=True, exist_ok=True)
   for split in ("train", "val", "test"):
-    with open(splits / f"chapman_{split}.csv", "w", newline="") as file:
-      writer = csv.writer(file, lineterminator="\n")
-      writer.writerow(("ecg_path", "age", "diagnose", *CLASSES))
-      for row in ROWS:
-        if row.split == split:
-          writer.writerow(published_line(row))
-  write_features(folder, [row.record_id for row in ROWS], FEATURES)
+    dummy.write_table(
+      splits / f"chapman_{split}.csv",
+      ("ecg_path", "age", "diagnose", *CLASSES),
+      [published_line(row) for row in ROWS if row.split == split],
+    )
+  dummy.write_features(folder, [row.record_id for row in ROWS], FEATURES)
 
 
 def published_line(row):
@@ -85,15 +81,8 @@ def published_line(row):
 
 
 def signal(seed, fault):
-  """(12, SAMPLES) int16 microvolts: a spike a second and noise."""
-  rng = np.random.default_rng(seed)
-  time = np.arange(SAMPLES) / RATE
-  spike = np.exp(-(((time % 1) - 0.4) ** 2) / (2 * 0.02**2))
-  one, two = rng.uniform(300, 1500, 2)[:, None] * spike
-  limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
-  chest = rng.uniform(-1500, 1500, (6, 1)) * spike
-  noise = rng.normal(0, 10, (12, SAMPLES))
-  found = np.rint(np.vstack([*limb, chest]) + noise).astype(np.int16)
+  """(12, SAMPLES) int16 microvolts."""
+  found = dummy.signal(seed, SAMPLES, RATE)
   if fault == "gap":
     found[3, 100:200] = -32768
   if fault == "flat":
@@ -122,27 +111,5 @@ def write_record(stem, microvolts, row):
   stem.with_suffix(".mat").write_bytes(head + samples)
 
 
-def write_features(folder, judged, features):
-  """Writes the two tables of the config `enhanced`."""
-  rows = [
-    {
-      "record_id": record_id,
-      "feature": feature,
-      "score": score,
-      "threshold": 0.5,
-      "kept": score >= 0.5,
-      "source": "synthetic",
-      "model_hash": "0",
-      "prompt_hash": "0",
-    }
-    for record_id, feature, score in features
-  ]
-  parquet.write_table(pa.Table.from_pylist(rows), folder / "enhanced.parquet")
-  parquet.write_table(
-    pa.table({"record_id": judged}), folder / "enhanced_records.parquet"
-  )
-
-
 if __name__ == "__main__":
-  here = pathlib.Path(__file__).parent / "dummy_data"
-  main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here)
+  main(dummy.folder(__file__))

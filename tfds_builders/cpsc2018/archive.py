@@ -27,29 +27,21 @@ class Row:
   merl: np.ndarray | None  # (9,) uint8 of the published file
 
 
-@dataclasses.dataclass(frozen=True)
-class Archive:
-  """An opened archive: everything but the waveforms."""
-
-  root: str
-  rows: list[Row]
-  missing: dict[str, str]  # record id without files -> split
-  partial: bool
-  published_splits: bool
-  allow_missing: bool
-
-
-def open_archive(root):
+def open_archive(root, allow_missing=None):
   """Reads the tables and finds the files of the records.
+
+  Args:
+    root: the raw archive.
+    allow_missing: accept validation and test with records missing; None: as
+      the environment says.
 
   Raises:
     InputError: no records, a damaged table, or an incomplete archive.
   """
-  files = challenge.find_records(root, _ID)
-  if not files:
-    raise InputError(f"{root}: no records found; expected there: {TREE}")
+  files = challenge.find_records(root, _ID, TREE)
   reference = read_reference(root)
-  allow_missing = contract.allow_missing()
+  if allow_missing is None:
+    allow_missing = contract.allow_missing()
   splits = published.read_splits(root, "icbeb", labels.CLASSES, _file_name)
   split_of = (
     labels.own_splits()
@@ -77,7 +69,7 @@ def open_archive(root):
     )
     for key, (stem, endings) in files.items()
   ]
-  return Archive(
+  return published.Archive(
     root,
     rows,
     {key: split_of[key] for key in missing},

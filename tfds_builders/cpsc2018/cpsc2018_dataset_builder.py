@@ -1,6 +1,7 @@
 """TFDS builder of CPSC2018 (see README.md beside this file)."""
 
 import dataclasses
+import functools
 import os
 from typing import ClassVar
 
@@ -56,31 +57,49 @@ class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     with contract.exit_on_bad_input(NAME):
-      source = archive.open_archive(
-        contract.manual_dir(dl_manager, archive.TREE)
-      )
+      root = contract.manual_dir(dl_manager, archive.TREE)
       log = contract.BuildLog.from_environment()
-      added = enhanced.of_config(
-        self.builder_config.name,
-        source.root,
-        [row.record_id for row in source.rows],
-        log.max_skip_rate,
+      remake = functools.partial(
+        open_recipe,
+        root=root,
+        allow_missing=contract.allow_missing(),
+        features=enhanced.path_of(self.builder_config.name, root),
+        max_unjudged=log.max_skip_rate,
       )
-    for record_id in source.missing:
-      log.drop(record_id, record_id, "missing_file", "no file of that name")
-    if source.partial:
-      print(f"{NAME}: {len(source.rows)} of {labels.RECORDS} records, partial")
+      recipe = remake()
+    source, added = recipe.tools
+    source.account(NAME, labels.RECORDS, log)
     self.info.metadata.update(_build_metadata(source, added))
-    recipe = generation.Recipe(
-      _row,
-      _example,
-      (source, added),
-      generation.places(source.rows, published.SPLITS),
-      () if source.allow_missing else generation.HELD_OUT,
-      compare=True,
-    )
-    job = generation.Job(NAME, recipe, log)
+    job = generation.Job(NAME, recipe, log, remake=remake)
     return self._generate_splits_of(job, tfds.core.lazy_imports)
+
+
+def open_recipe(root, allow_missing, features, max_unjudged):
+  """Opens the archive; the Recipe of a build, its places and tools.
+
+  Args:
+    root: the raw archive.
+    allow_missing: accept validation and test with records missing.
+    features: path of the enhanced tables, or None.
+    max_unjudged: as `enhanced.read` takes it.
+
+  Raises:
+    InputError: as `archive.open_archive` and `enhanced.read`.
+  """
+  source = archive.open_archive(root, allow_missing)
+  ids = [row.record_id for row in source.rows]
+  added = None
+  if features:
+    expect = {"dataset": NAME}
+    added = enhanced.read(features, ids, max_unjudged, expect)
+  return generation.Recipe(
+    _row,
+    _example,
+    (source, added),
+    generation.places(source.rows, published.SPLITS),
+    () if allow_missing else generation.HELD_OUT,
+    compare=True,
+  )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,14 +4,11 @@ Run from anywhere: `python make_dummy_data.py [folder]`. The values mean
 nothing; they cover every split and every kind of row the builder knows.
 """
 
-import csv
 import dataclasses
-import pathlib
-import sys
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
+
+from fgclep_jax.signals import dummy
 
 RATE = 500
 SAMPLES = 500
@@ -68,8 +65,7 @@ FEATURES = (
 
 
 def main(folder):
-  folder.mkdir(parents=True, exist_ok=True)
-  write_table(
+  dummy.write_table(
     folder / "record_list.csv",
     ("subject_id", "study_id", "file_name", "ecg_time", "path"),
     [
@@ -77,7 +73,7 @@ def main(folder):
       for row in ROWS
     ],
   )
-  write_table(
+  dummy.write_table(
     folder / "machine_measurements.csv",
     (
       *("subject_id", "study_id", "cart_id", "ecg_time"),
@@ -92,10 +88,10 @@ def main(folder):
     ],
   )
   columns = ("subject_id", "gender", "anchor_age", "anchor_year")
-  write_table(folder / "patients.csv", columns, PATIENTS)
+  dummy.write_table(folder / "patients.csv", columns, PATIENTS)
   for row in ROWS:
     write_record(folder / place(row), signal(row.study), row)
-  write_features(folder, [str(row.study) for row in ROWS], FEATURES)
+  dummy.write_features(folder, [str(row.study) for row in ROWS], FEATURES)
 
 
 def place(row):
@@ -108,13 +104,6 @@ def measured_line(row):
   report += [""] * (18 - len(report))
   head = (row.subject, row.study, 6848296, "2183-07-23 08:44:00")
   return (*head, *report, "0.005-150 Hz", "60 Hz notch", *row.measured)
-
-
-def write_table(path, columns, rows):
-  with open(path, "w", encoding="utf-8", newline="") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
 
 
 def signal(seed):
@@ -142,27 +131,5 @@ def write_record(stem, adc, row):
   stem.with_suffix(".dat").write_bytes(samples)
 
 
-def write_features(folder, judged, features):
-  """Writes the two tables of the config `enhanced`."""
-  rows = [
-    {
-      "record_id": record_id,
-      "feature": feature,
-      "score": score,
-      "threshold": 0.5,
-      "kept": score >= 0.5,
-      "source": "synthetic",
-      "model_hash": "0",
-      "prompt_hash": "0",
-    }
-    for record_id, feature, score in features
-  ]
-  parquet.write_table(pa.Table.from_pylist(rows), folder / "enhanced.parquet")
-  parquet.write_table(
-    pa.table({"record_id": judged}), folder / "enhanced_records.parquet"
-  )
-
-
 if __name__ == "__main__":
-  here = pathlib.Path(__file__).parent / "dummy_data"
-  main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here)
+  main(dummy.folder(__file__))

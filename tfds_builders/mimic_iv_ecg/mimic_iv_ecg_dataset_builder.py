@@ -59,16 +59,16 @@ class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     with contract.exit_on_bad_input(NAME):
-      source = archive.open_archive(
-        contract.manual_dir(dl_manager, tables.TREE)
-      )
+      root = contract.manual_dir(dl_manager, tables.TREE)
       log = contract.BuildLog.from_environment(MAX_SKIP_RATE)
-      added = enhanced.of_config(
-        self.builder_config.name,
-        source.root,
-        source.record_ids(),
-        log.max_skip_rate,
+      remake = functools.partial(
+        open_recipe,
+        root=root,
+        features=enhanced.path_of(self.builder_config.name, root),
+        max_unjudged=log.max_skip_rate,
       )
+      recipe = remake()
+    source, added = recipe.tools
     for study, path, reason in source.dropped:
       log.drop(study, path, reason)
     _print_counts(source)
@@ -78,10 +78,29 @@ class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
       people="unknown" if source.people is None else "patients.csv",
       **({"enhanced": added.metadata} if added else {}),
     )
-    recipe = generation.Recipe(_row, _example, (source, added), source.places())
     report = functools.partial(_print_reported, source, log)
-    job = generation.Job(NAME, recipe, log, report)
+    job = generation.Job(NAME, recipe, log, report, remake)
     return self._generate_splits_of(job, tfds.core.lazy_imports)
+
+
+def open_recipe(root, features, max_unjudged):
+  """Opens the archive; the Recipe of a build, its places and tools.
+
+  Args:
+    root: the raw archive.
+    features: path of the enhanced tables, or None.
+    max_unjudged: as `enhanced.read` takes it.
+
+  Raises:
+    InputError: as `archive.open_archive` and `enhanced.read`.
+  """
+  source = archive.open_archive(root)
+  ids = source.record_ids() if features else ()
+  added = None
+  if features:
+    expect = {"dataset": NAME}
+    added = enhanced.read(features, ids, max_unjudged, expect)
+  return generation.Recipe(_row, _example, (source, added), source.places())
 
 
 def _print_counts(source):

@@ -12,6 +12,7 @@ NAME = "ptb_xl"
 TREE = releases.TREES[NAME]
 SPLIT_OF_FOLD = releases.PTB_XL_SPLIT
 SPLITS = published.SPLITS
+RECORDS = releases.RECORDS[NAME]
 SPLIT_SIZES = releases.SPLIT_SIZES[NAME]
 choose_rate = releases.ptb_xl_rate
 _COLUMNS = (
@@ -151,4 +152,4 @@ def files_missing(root, rows):
 
 def is_complete(rows):
   """True for all records of release 1.0.3."""
-  return len(rows) == releases.RECORDS[NAME]
+  return len(rows) == RECORDS

@@ -4,11 +4,9 @@ Run from anywhere: `python make_dummy_data.py [folder]`. The values mean
 nothing; they cover every split, task and kind of row the builder knows.
 """
 
-import csv
-import pathlib
-import sys
-
 import numpy as np
+
+from fgclep_jax.signals import dummy
 
 RATE = 100
 SAMPLES = 200
@@ -70,8 +68,7 @@ ENGLISH = {2: "sinus rhythm normal ecg", 3: "old inferior infarct. Edit: IMI"}
 
 
 def main(folder):
-  folder.mkdir(parents=True, exist_ok=True)
-  write_table(
+  dummy.write_table(
     folder / "scp_statements.csv",
     (
       "",
@@ -93,29 +90,11 @@ def main(folder):
     rows.append(
       (ecg_id, f"{patient}.0", age, sex, report, likelihoods, fold, *names)
     )
-    write_record(folder / names[0], signal(ecg_id))
-  write_table(folder / "ptbxl_database.csv", COLUMNS, rows)
-  write_table(folder / "reports_en.csv", ("ecg_id", "report"), ENGLISH.items())
-
-
-def write_table(path, columns, rows):
-  with open(path, "w", encoding="utf-8", newline="") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-
-
-def signal(seed):
-  """(12, SAMPLES) int16 microvolts: a spike a second and noise."""
-  rng = np.random.default_rng(seed)
-  time = np.arange(SAMPLES) / RATE
-  spike = np.exp(-(((time % 1) - 0.4) ** 2) / (2 * 0.02**2))
-  one, two = rng.uniform(300, 1500, 2)[:, None] * spike
-  limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
-  chest = rng.uniform(-1500, 1500, (6, 1)) * spike
-  return np.rint(
-    np.vstack([*limb, chest]) + rng.normal(0, 10, (12, SAMPLES))
-  ).astype(np.int16)
+    write_record(folder / names[0], dummy.signal(ecg_id, SAMPLES, RATE))
+  dummy.write_table(folder / "ptbxl_database.csv", COLUMNS, rows)
+  dummy.write_table(
+    folder / "reports_en.csv", ("ecg_id", "report"), ENGLISH.items()
+  )
 
 
 def write_record(stem, microvolts):
@@ -131,5 +110,4 @@ def write_record(stem, microvolts):
 
 
 if __name__ == "__main__":
-  here = pathlib.Path(__file__).parent / "dummy_data"
-  main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here)
+  main(dummy.folder(__file__))

@@ -1,6 +1,7 @@
 """TFDS builder of PTB-XL 1.0.3 (see README.md beside this file)."""
 
 import dataclasses
+import functools
 import os
 from typing import ClassVar
 
@@ -52,14 +53,20 @@ class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     with contract.exit_on_bad_input(NAME):
-      source = _open_archive(contract.manual_dir(dl_manager, archive.TREE))
+      root = contract.manual_dir(dl_manager, archive.TREE)
       log = contract.BuildLog.from_environment()
-      added = enhanced.of_config(
-        self.builder_config.name,
-        source.root,
-        [row.record_id for row in source.rows],
-        log.max_skip_rate,
+      remake = functools.partial(
+        open_recipe,
+        root=root,
+        rate=archive.choose_rate(root),
+        allow_missing=contract.allow_missing(),
+        features=enhanced.path_of(self.builder_config.name, root),
+        max_unjudged=log.max_skip_rate,
       )
+      recipe = remake()
+    source, added = recipe.tools
+    if source.partial:
+      print(f"{NAME}: {len(source.rows)} of {archive.RECORDS} records, partial")
     self.info.metadata.update(
       partial=source.partial,
       sampling_rate=source.rate,
@@ -68,14 +75,7 @@ class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
       else "reports_en.csv, else ptbxl_database.csv",
       **({"enhanced": added.metadata} if added else {}),
     )
-    recipe = generation.Recipe(
-      _row,
-      _example,
-      (source, added),
-      generation.places(source.rows, archive.SPLITS),
-      () if source.allow_missing else generation.HELD_OUT,
-    )
-    job = generation.Job(NAME, recipe, log)
+    job = generation.Job(NAME, recipe, log, remake=remake)
     return self._generate_splits_of(job, tfds.core.lazy_imports)
 
 
@@ -89,19 +89,44 @@ class Source:
   english: dict[str, str] | None  # record id -> report
   code_table: dict[str, dict[str, str]]
   partial: bool
-  allow_missing: bool
 
 
-def _open_archive(root):
+def open_recipe(root, rate, allow_missing, features, max_unjudged):
+  """Opens the archive; the Recipe of a build, its places and tools.
+
+  Args:
+    root: the raw archive.
+    rate: 100 or 500.
+    allow_missing: accept validation and test with records missing.
+    features: path of the enhanced tables, or None.
+    max_unjudged: as `enhanced.read` takes it.
+
+  Raises:
+    InputError: the archive or a table is damaged or incomplete.
+  """
+  source = _open_archive(root, rate, allow_missing)
+  ids = [row.record_id for row in source.rows]
+  added = None
+  if features:
+    expect = {"dataset": NAME}
+    added = enhanced.read(features, ids, max_unjudged, expect)
+  return generation.Recipe(
+    _row,
+    _example,
+    (source, added),
+    generation.places(source.rows, archive.SPLITS),
+    () if allow_missing else generation.HELD_OUT,
+  )
+
+
+def _open_archive(root, rate, allow_missing):
   """Reads the tables and checks what can be checked before the waveforms."""
-  rate = archive.choose_rate(root)
   codes = contract.read_table(
     os.path.join(root, "scp_statements.csv"), labels.CODE_COLUMNS, archive.TREE
   )
   code_table = labels.code_table(entry for _, entry in codes)
   rows = archive.read_database(root, rate, code_table)
   missing = archive.files_missing(root, rows)
-  allow_missing = contract.allow_missing()
   held_out = [row for row in missing if row.split != "train"]
   if held_out and not allow_missing:
     raise InputError(
@@ -118,7 +143,6 @@ def _open_archive(root):
     archive.read_english_reports(root),
     code_table,
     partial=bool(missing) or not archive.is_complete(rows),
-    allow_missing=allow_missing,
   )
 
 

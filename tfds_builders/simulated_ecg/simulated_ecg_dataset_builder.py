@@ -1,6 +1,7 @@
 """TFDS builder of the simulated cohort (see README.md beside this file)."""
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import numpy as np
@@ -54,24 +55,49 @@ class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
     with contract.exit_on_bad_input(NAME):
       cohort = Cohort.from_environment()
       log = contract.BuildLog.from_environment()
-      tree = f"{enhanced.FILE} and {enhanced.RECORDS_FILE}"
-      added = enhanced.of_config(
-        self.builder_config.name,
-        lambda: contract.manual_dir(dl_manager, tree),
-        [f"S{index:08d}" for index in range(cohort.records)],
-        max_unjudged=0,
+      tree = (
+        f"{enhanced.FILE} and {enhanced.RECORDS_FILE}, or name the former in "
+        "FGCLEP_ENHANCED"
       )
+      remake = functools.partial(
+        open_recipe,
+        cohort=dataclasses.asdict(cohort),
+        features=enhanced.path_of(
+          self.builder_config.name,
+          lambda: contract.manual_dir(dl_manager, tree),
+        ),
+      )
+      recipe = remake()
+    _, added = recipe.tools
     self.info.metadata.update(
       seed=cohort.seed,
       records=cohort.records,
       sampling_rate=cohort.rate,
       **({"enhanced": added.metadata} if added else {}),
     )
-    recipe = generation.Recipe(
-      _record, _example, (cohort, added), cohort.places(), complete=SPLITS
-    )
-    job = generation.Job(NAME, recipe, log)
+    job = generation.Job(NAME, recipe, log, remake=remake)
     return self._generate_splits_of(job, tfds.core.lazy_imports)
+
+
+def open_recipe(cohort, features):
+  """Returns the Recipe of a build, its places and tools.
+
+  Args:
+    cohort: fields of a Cohort.
+    features: path of the enhanced tables, or None.
+
+  Raises:
+    InputError: as `enhanced.read`.
+  """
+  cohort = Cohort(**cohort)
+  ids = [f"S{index:08d}" for index in range(cohort.records)]
+  added = None
+  if features:
+    expect = {"dataset": NAME, "seed": cohort.seed}
+    added = enhanced.read(features, ids, max_unjudged=0, expect=expect)
+  return generation.Recipe(
+    _record, _example, (cohort, added), cohort.places(), complete=SPLITS
+  )
 
 
 def _extra():

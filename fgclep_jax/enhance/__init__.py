@@ -1,0 +1,1 @@
+"""Waveform enhancement: candidate features, and what the tracing shows."""

@@ -1,0 +1,200 @@
+"""Scores every candidate feature of every record; keeps what is confirmed.
+
+Verification is per record, never per statement: the same diagnosis shows
+with different features in different records.
+
+Shapes: n records, F features, U findings, W width of the encoder's output,
+P pairs (record, feature) of a `chunks.Chunk`.
+"""
+
+import numpy as np
+
+from fgclep_jax.enhance import calibrate
+from fgclep_jax.errors import InputError
+
+CELLS = 2000  # of a histogram of cosines
+NEVER = np.float32(2.0)  # no score reaches it
+METHODS = ("calibrated", "quantile", "fixed")
+FOLDS = 2  # of patients, each judged by what the other taught
+
+
+class Fixed:
+  """A cosine of at least `value` (F,) or one for all is kept."""
+
+  def __init__(self, value, count, method="fixed"):
+    self.method = method
+    self.value = np.broadcast_to(np.float32(value), (count,))
+    set_ = self.value[self.value < NEVER]
+    self.about = {"threshold": float(np.median(set_)) if len(set_) else None}
+
+  def judge(self, chunk, pooled, folds):
+    """Score and threshold (P,) float32 each; kept where score >= it."""
+    del pooled, folds
+    return chunk.cosine, self.value[chunk.feature]
+
+
+def quantile(parts, share, count):
+  """Fixed: the best-scoring `share` of the candidates of every feature.
+
+  Args:
+    parts: Chunks of the calibrating records.
+    share: in (0, 1].
+    count: F.
+  """
+  counts = np.zeros(count * CELLS, np.int64)
+  for part in parts:
+    cosine, feature = part.cosine[part.silent], part.feature[part.silent]
+    cell = np.clip((cosine + 1) * (CELLS / 2), 0, CELLS - 1).astype(int)
+    counts += np.bincount(feature * CELLS + cell, minlength=len(counts))
+  counts = counts.reshape(count, CELLS)
+  above = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+  cell = (above >= share * above[:, :1]).sum(1) - 1
+  value = np.where(above[:, 0] > 0, cell * (2 / CELLS) - 1, NEVER)
+  return Fixed(value, count, "quantile")
+
+
+class Calibrated:
+  """Keeps pairs whose probability of presence reaches the threshold.
+
+  Args of the constructor:
+    heads, priors: one for each fold of patients, fitted on the others.
+    rates: (F,) of mention, see `calibrate`; features of rate 0 are never
+      kept.
+    threshold: of the probability, one for all features.
+    asked: Asked, for the findings of statements.
+    about: what the report says of the fit.
+  """
+
+  method = "calibrated"
+
+  def __init__(self, heads, priors, rates, threshold, asked, about):
+    self.heads, self.priors, self.rates = heads, priors, rates
+    self.threshold, self.asked, self.about = threshold, asked, about
+
+  def judge(self, chunk, pooled, folds):
+    """Score and threshold (P,) float32 each.
+
+    Args:
+      chunk: Chunk.
+      pooled: (c, W) output of the ECG encoder of its records.
+      folds: (c,) int, fold of each record's patient.
+    """
+    score = self.probabilities(chunk, pooled, folds)
+    return score, np.full(len(score), self.threshold, np.float32)
+
+  def probabilities(self, chunk, pooled, folds):
+    """Probability of presence (P,) float32 of every pair."""
+    log_odds = np.empty(len(chunk.record), np.float32)
+    fold_of = folds[chunk.record]
+    finding = self.asked.finding[chunk.statement]
+    for fold, (heads, priors) in enumerate(
+      zip(self.heads, self.priors, strict=True)
+    ):
+      mine = np.flatnonzero(folds == fold)
+      place = np.zeros(len(folds), np.int64)
+      place[mine] = np.arange(len(mine))
+      logits = heads.logits(pooled[mine])
+      pairs = fold_of == fold
+      feature = chunk.feature[pairs]
+      cells = priors.cell[finding, chunk.feature[chunk.source]]
+      cells = np.bincount(chunk.source, cells, len(chunk.record))
+      log_odds[pairs] = (
+        priors.offset[feature]
+        + priors.slope[feature] * logits[place[chunk.record[pairs]], feature]
+        + cells[pairs]
+      )
+    rate = self.rates[chunk.feature]
+    found = np.where(rate > 0, calibrate.presence(log_odds, rate), 0.0)
+    return found.astype(np.float32)
+
+
+def calibrated(parts, pooled, folds, asked, target):
+  """Fits a Calibrated verifier on records whose reports are known.
+
+  Args:
+    parts: Chunks of the calibrating records, `start` counted from the first.
+    pooled: (n, W) of all of them.
+    folds: (n,) int, below FOLDS, by patient.
+    asked: Asked.
+    target: expected precision of what is kept.
+  """
+  parts = list(parts)
+  if len(np.unique(folds)) < FOLDS:
+    raise InputError(
+      "calibrated thresholds need several patients, each judged by what the "
+      "others taught: give --threshold quantile or fixed"
+    )
+  stated = np.concatenate([part.stated for part in parts])
+  must = np.concatenate([part.must for part in parts])
+  known = stated | must
+  rates, measured = calibrate.mention_rates(stated, must)
+  heads, priors, probabilities = [], [], []
+  for fold in range(FOLDS):
+    other = folds != fold
+    heads.append(calibrate.fit_heads(pooled[other], known[other], rates))
+  for f in np.flatnonzero((rates > 0) & ~measured):
+    logits = np.empty(len(folds))
+    for fold, head in enumerate(heads):
+      logits[folds == fold] = head.logits(pooled[folds == fold])[:, f]
+    rates[f] = calibrate.top_rate(logits, stated[:, f])
+  findings = int(asked.finding.max()) + 1
+  for fold in range(FOLDS):
+    # Its own fold's heads saw these patients: the others' logits are taken.
+    priors.append(
+      _priors(parts, pooled, folds, fold, heads, asked, rates, findings)
+    )
+  verifier = Calibrated(heads, priors, rates, NEVER, asked, {})
+  for part in parts:
+    rows = slice(part.start, part.stop)
+    found = verifier.probabilities(part, pooled[rows], folds[rows])
+    probabilities.append(found[part.silent])
+  probabilities = np.concatenate(probabilities)
+  threshold, expected = calibrate.cut(probabilities, target)
+  verifier.threshold = threshold
+  verifier.about = {
+    "threshold": threshold,
+    "target_precision": target,
+    "expected_precision": expected,
+    "mention_rate": float(rates[rates > 0].mean()),
+    "features": int((rates > 0).sum()),
+    "features_of_measured_rate": int(measured.sum()),
+    "thresholds": {
+      other: calibrate.cut(probabilities, other)[0]
+      for other in sorted({0.8, 0.9, 0.95, target})
+    },
+    "records": len(folds),
+    "stated": int(stated.sum()),
+    "certain": int(must.sum()),
+  }
+  return verifier
+
+
+def _priors(parts, pooled, folds, fold, heads, asked, rates, findings):
+  """Priors for `fold`, fitted on the pairs of the other patients."""
+  count, collected, total = len(asked.features), [], 0
+  for part in parts:
+    here = folds[part.start : part.stop]
+    logits = np.empty((len(here), count), np.float32)
+    for k, head in enumerate(heads):
+      logits[here == k] = head.logits(pooled[part.start : part.stop][here == k])
+    use = (here[part.record] != fold) & (rates[part.feature] > 0)
+    number = np.cumsum(use) - 1 + total
+    total += int(use.sum())
+    known = part.stated | part.must
+    source = use[part.source]
+    finding = asked.finding[part.statement[source]]
+    row, feature = part.source[source], part.feature[use]
+    collected.append(
+      (
+        feature,
+        logits[part.record[use], feature],
+        number[row],
+        finding * count + part.feature[row],
+        known[part.record[use], feature],
+      )
+    )
+  feature, logit, row, cell, known = map(
+    np.concatenate, zip(*collected, strict=True)
+  )
+  pairs = calibrate.Pairs(feature, logit.astype(np.float64), row, cell, count)
+  return calibrate.fit_priors(pairs, known, rates, findings)

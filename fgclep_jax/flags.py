@@ -80,11 +80,19 @@ def add_evaluation(command):
 def add_enhancement(command):
   command.add_argument("--workdir", help="of the coarse model")
   command.add_argument("--step", type=int, help="checkpoint; default newest")
-  command.add_argument("--dataset", required=True)
-  command.add_argument("--data-dir", required=True)
+  command.add_argument("--dataset")
+  command.add_argument("--data-dir", help="folder of built datasets")
   command.add_argument("--out", help="enhanced.parquet")
   command.add_argument(
     "--plan", action="store_true", help="count what would be asked; ask nothing"
+  )
+  command.add_argument(
+    "--statements",
+    metavar="TXT",
+    help="with --plan: a text file, one statement a line, instead of a dataset",
+  )
+  command.add_argument(
+    "--classes", metavar="CSV", help="with --plan: class of every statement"
   )
   command.add_argument(
     "--backend", default="rules", choices=("rules", "openai", "transformers")

@@ -241,17 +241,17 @@ def test_quantile_keeps_the_share_of_every_feature():
   w.classes /= np.linalg.norm(w.classes, axis=1, keepdims=True)
   parts = parts_of(w, 500)
   for share in (0.05, 0.3, 1.0):
-    found = verify.quantile(parts, share, 7)  # one more than is ever asked
-    kept = np.zeros((2, 7))
+    found = verify.quantile(parts, share, 20)  # most are never asked
+    kept = np.zeros((2, 20))
     for part in parts:
       score, threshold = found.judge(part, None, None)
       new = part.silent
-      kept[0] += np.bincount(part.feature[new], minlength=7)
+      kept[0] += np.bincount(part.feature[new], minlength=20)
       good = (score >= threshold) & new
-      kept[1] += np.bincount(part.feature[good], minlength=7)
+      kept[1] += np.bincount(part.feature[good], minlength=20)
     asked = kept[0] > 0
     rate = kept[1][asked] / kept[0][asked]
     assert (rate >= share).all()
     assert (rate < share + 0.02).all()
-    assert found.value[6] > 1  # never asked, never kept
+    assert (found.value[6:] > 1).all()  # never asked, never kept
     assert -1 <= found.about["threshold"] <= 1

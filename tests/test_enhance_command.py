@@ -131,11 +131,12 @@ def test_tables_hold_what_was_asked(done, simulated):
         backend[classify(text).finding], classify(text).finding
       ).features
     } - {n for text in texts for n in stated(text)}
-    mine = {
-      r["feature"] for r in rows
-      if r["record_id"] == record and r["source"] == "rules"
-    }  # fmt: skip
-    assert mine == expected
+    mine = {"rules": set(), "planted": set()}
+    for row in rows:
+      if row["record_id"] == record:
+        mine[row["source"]].add(row["feature"])
+    # What two statements propose, one of them planted, counts as planted.
+    assert mine["rules"] == expected - mine["planted"]
   records = parquet.read_table(done / "out" / enhanced.RECORDS_FILE).to_pylist()
   assert {r["record_id"]: r["split"] for r in records} == {
     str(record): name for name, split in splits.items()
@@ -293,6 +294,7 @@ def test_other_thresholds(command, tmp_path, method, no_page):
     assert content["pairs"]["keep_rate"] == pytest.approx(0.4, abs=0.15)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_tables(command, tmp_path, no_page):
   for name in ("one", "two"):
     assert cli.run(command(tmp_path / name, "--plant", "0.3")) == 0

@@ -14,8 +14,8 @@ r is measured where presence is certain: how often a report that names a
 diagnosis also states what defines it, feature by feature, the rarely certain
 ones drawn to the mean. Where too few features are ever certain, a feature's
 rate is that at which its best-scoring records state it. A feature that hardly
-any report states cannot be calibrated: it is never kept. Two fits follow each other, each on
-other patients than those it is applied to:
+any report states cannot be calibrated: it is never kept. Two fits follow each
+other, each on other patients than those it is applied to:
 
   heads: p from the pooled output of the coarse model's ECG encoder, one
     linear head a feature, over all records;
@@ -242,8 +242,8 @@ class Pairs:
 
 def presence(log_odds, rate):
   """Probability that a silent record has the feature, same shape."""
-  p = scipy.special.expit(log_odds)
-  return p * (1 - rate) / (1 - rate * p)
+  # The same as p (1 - r) / (1 - r p).
+  return scipy.special.expit(log_odds + np.log1p(-rate))
 
 
 def cut(probabilities, target):

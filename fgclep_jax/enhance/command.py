@@ -23,20 +23,17 @@ def run(flags, say=print):
     flags: parsed, see `cli`.
     say: prints one line.
   """
-  if not flags.plan:
-    for name in ("workdir", "out"):
-      if not getattr(flags, name):
-        raise InputError(f"--{name} is missing: see `fgclep enhance --help`")
+  if flags.plan:
+    _plan(flags, say)
+    return 0
+  _require(flags, "workdir", "dataset", "data_dir", "out")
   backend = make_backend(flags, say)
   splits = program.open_splits(flags.data_dir, flags.dataset)
-  if flags.plan:
-    _plan(flags, splits, say)
-    return 0
   given = corrections.read(flags.corrections) if flags.corrections else None
   options = fit.Options(
     method=flags.threshold, target=flags.target, value=flags.cosine,
     share=flags.share, plant=flags.plant, resamples=flags.bootstrap,
-    seed=flags.seed,
+    seed=flags.seed, max_reject_rate=flags.max_reject_rate,
   )  # fmt: skip
   try:
     with Cache(_cache_path(flags)) as cache:
@@ -85,7 +82,19 @@ def _fields(text):
   return found
 
 
-def _plan(flags, splits, say):
+def _require(flags, *names):
+  for name in names:
+    if not getattr(flags, name):
+      flag = name.replace("_", "-")
+      raise InputError(f"--{flag} is missing: see `fgclep enhance --help`")
+
+
+def _plan(flags, say):
+  if flags.statements:
+    splits = [plan.Lines(flags.statements)]
+  else:
+    _require(flags, "dataset", "data_dir")
+    splits = program.open_splits(flags.data_dir, flags.dataset).values()
   path = _cache_path(flags)
   known = path and pathlib.Path(path).is_file()
   key = None
@@ -93,9 +102,12 @@ def _plan(flags, splits, say):
     rules = Rules()
     key = rules.model_hash, rules.prompt_hash
   with Cache(path) if known else contextlib.nullcontext() as cache:
-    found = plan.plan(splits.values(), flags.backend, key, cache)
+    found = plan.plan(splits, flags.backend, key, cache)
   for line in plan.lines(found):
     say(line)
+  if flags.classes:
+    plan.write_classes(flags.classes, splits)
+    say(f"class of every statement: {flags.classes}")
 
 
 def _cache_path(flags):

@@ -82,7 +82,7 @@ def write_sheet(path, candidates, records):
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     for finding, row in ordered:
-      writer.writerow(_cell(value) for value in _values(finding, row))
+      writer.writerow(cell(value) for value in _values(finding, row))
   os.replace(partial, path)
 
 
@@ -135,13 +135,13 @@ def _values(finding, row):
   )
 
 
-def _cell(value):
+def cell(value):
   """Keeps a spreadsheet from taking text for a formula."""
   return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _text(value):
-  """The text of a cell as it was before `_cell`."""
+  """The text of a cell as it was before `cell`."""
   value = (value or "").strip()
   if value.startswith("'") and value[1:].startswith(_FORMULA):
     return value[1:]

@@ -5,12 +5,13 @@ written block by block, and a run that was killed goes on at its last block.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
 
 import numpy as np
+
+from fgclep_jax.evaluation.embed import cache_key
 
 BLOCK = 1024  # records between two notes of progress
 
@@ -39,7 +40,7 @@ def encode(model, split, folder, say=lambda line: None):
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  stem = f"{split.name}-{_key(model, split)}"
+  stem = cache_key(model, split, "enhance")
   paths = [folder / f"{stem}-{part}.npy" for part in ("embedding", "pooled")]
   note = folder / f"{stem}.json"
   done = _progress(note, paths)
@@ -79,18 +80,3 @@ def _replace(path, text):
   temporary = path.with_suffix(f".{os.getpid()}.tmp")
   temporary.write_text(text)
   os.replace(temporary, path)
-
-
-def _key(model, split):
-  """Names what the numbers depend on: weights, records, input form."""
-  parts = (
-    "enhance 1",
-    model.checkpoint["hash"],
-    split.dataset,
-    split.config,
-    split.name,
-    split.digest,
-    model.rate,
-    model.samples,
-  )
-  return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:24]

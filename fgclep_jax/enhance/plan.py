@@ -1,14 +1,63 @@
 """What an enhancement would ask, before anything is asked."""
 
+import csv
+import pathlib
+
 import numpy as np
 
-from fgclep_jax.enhance import candidates, prompt
+from fgclep_jax.enhance import candidates, corrections, prompt
+from fgclep_jax.errors import InputError
 from fgclep_jax.reports.classify import CLASSES, RELEVANT, classify
 from fgclep_jax.reports.stated import stated
 
 SECONDS = {"rules": 0.0005, "openai": 0.5, "transformers": 5.0}
 """Of one question: a rough guess (openai: eight at once on one GPU)."""
+COLUMNS = ("statement", "records", "class", "finding", "modality", "states")
 _TOKENS = 4  # characters a token
+
+
+class Lines:
+  """Statements of a text file, one a line, in place of a dataset's split.
+
+  Args of the constructor:
+    path: UTF-8 text; blank lines are passed over.
+  """
+
+  def __init__(self, path):
+    try:
+      text = pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+      raise InputError(f"cannot read statements {path}: {error}") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+      raise InputError(f"{path} holds no statement: give one a line")
+    numbers = {}
+    ids = [numbers.setdefault(line, len(numbers)) for line in lines]
+    self.table, self.statement_ids = tuple(numbers), np.array(ids)
+
+  def __len__(self):
+    return len(self.statement_ids)
+
+
+def write_classes(path, splits):
+  """Writes what every distinct statement is taken for, commonest first.
+
+  Columns: statement, records, class, finding, modality, states (features
+  that the statement itself says are seen).
+  """
+  splits = list(splits)
+  table, counts = splits[0].table, records_of(splits)
+  order = np.lexsort((np.arange(len(table)), -counts))
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with path.open("w", encoding="utf-8", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for i in order:
+      found = classify(table[i])
+      texts = ("; ".join(found.modality), "; ".join(stated(table[i])))
+      row = (table[i], str(counts[i]), found.kind, found.finding, *texts)
+      writer.writerow(corrections.cell(text) for text in row)
 
 
 def records_of(splits):

@@ -84,28 +84,26 @@ class Calibrated:
 
   def probabilities(self, chunk, pooled, folds):
     """Probability of presence (P,) float32 of every pair."""
-    log_odds = np.empty(len(chunk.record), np.float32)
-    fold_of = folds[chunk.record]
+    logits = np.empty((len(folds), len(self.rates)), np.float32)
+    for fold, heads in enumerate(self.heads):
+      mine = folds == fold
+      logits[mine] = heads.logits(pooled[mine])
+    feature, fold = chunk.feature, folds[chunk.record]
+    cell = np.stack([priors.cell for priors in self.priors])
+    offset, slope = (
+      np.stack([getattr(priors, name) for priors in self.priors])
+      for name in ("offset", "slope")
+    )
     finding = self.asked.finding[chunk.statement]
-    for fold, (heads, priors) in enumerate(
-      zip(self.heads, self.priors, strict=True)
-    ):
-      mine = np.flatnonzero(folds == fold)
-      place = np.zeros(len(folds), np.int64)
-      place[mine] = np.arange(len(mine))
-      logits = heads.logits(pooled[mine])
-      pairs = fold_of == fold
-      feature = chunk.feature[pairs]
-      cells = priors.cell[finding, chunk.feature[chunk.source]]
-      cells = np.bincount(chunk.source, cells, len(chunk.record))
-      log_odds[pairs] = (
-        priors.offset[feature]
-        + priors.slope[feature] * logits[place[chunk.record[pairs]], feature]
-        + cells[pairs]
-      )
-    rate = self.rates[chunk.feature]
-    found = np.where(rate > 0, calibrate.presence(log_odds, rate), 0.0)
-    return found.astype(np.float32)
+    source = chunk.source
+    cells = cell[fold[source], finding, feature[source]]
+    log_odds = np.bincount(source, cells, len(feature)).astype(np.float32)
+    log_odds += offset[fold, feature]
+    log_odds += slope[fold, feature] * logits[chunk.record, feature]
+    rates = self.rates.astype(np.float32)
+    found = calibrate.presence(log_odds, rates[feature])
+    found[(rates == 0)[feature]] = 0.0
+    return found
 
 
 def calibrated(parts, pooled, folds, asked, target):

@@ -78,7 +78,7 @@ def embed_all(
   if cache_dir is not None:
     folder = pathlib.Path(cache_dir)
     for name, model in models.items():
-      paths[name] = folder / f"{_key(model, split, window)}.npz"
+      paths[name] = folder / f"{cache_key(model, split, window)}.npz"
       found[name] = _read(paths[name], split)
   new = {
     name: Encoding(model, batch_size)
@@ -149,8 +149,8 @@ class Encoding:
     return result
 
 
-def _key(model, split, window):
-  """Names what the numbers depend on: weights, records, input form."""
+def cache_key(model, split, form):
+  """A file name of what numbers depend on: weights, records, input form."""
   parts = (
     "embeddings 2",
     model.checkpoint["hash"],
@@ -160,7 +160,7 @@ def _key(model, split, window):
     split.digest,
     model.rate,
     model.samples,
-    window,
+    form,
   )
   text = "\n".join(map(str, parts))
   return f"{split.name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"

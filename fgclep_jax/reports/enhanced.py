@@ -56,6 +56,13 @@ def path_of(config, root):
   return location(root) if config == "enhanced" else None
 
 
+def tables(path, record_ids, max_unjudged=0.01, **expect):
+  """As `read`, but None for the path None."""
+  if path is None:
+    return None
+  return read(path, record_ids, max_unjudged, expect)
+
+
 def location(root):
   """Returns the path of the parquet: FGCLEP_ENHANCED, else in `root`.
 
@@ -76,8 +83,8 @@ def read(path, record_ids, max_unjudged=0.01, expect=None):
     record_ids: of the dataset, those that cannot be read included.
     max_unjudged: share of `record_ids` that may lack a line: a record that
       cannot be read was never judged. `features_of` refuses the others.
-    expect: {"dataset": name, ...}, compared with what the tables say that
-      they were made for, where they do: record ids alone may agree by chance.
+    expect: {"dataset": name, ...} or None, compared with what the tables say
+      that they were made for, where they do: ids alone may agree by chance.
 
   Returns:
     Enhanced.

@@ -88,10 +88,7 @@ def open_recipe(root, allow_missing, features, max_unjudged):
   """
   source = archive.open_archive(root, allow_missing)
   ids = [row.record_id for row in source.rows]
-  added = None
-  if features:
-    expect = {"dataset": NAME}
-    added = enhanced.read(features, ids, max_unjudged, expect)
+  added = enhanced.tables(features, ids, max_unjudged, dataset=NAME)
   return generation.Recipe(
     _row,
     _example,

@@ -96,10 +96,7 @@ def open_recipe(root, features, max_unjudged):
   """
   source = archive.open_archive(root)
   ids = source.record_ids() if features else ()
-  added = None
-  if features:
-    expect = {"dataset": NAME}
-    added = enhanced.read(features, ids, max_unjudged, expect)
+  added = enhanced.tables(features, ids, max_unjudged, dataset=NAME)
   return generation.Recipe(_row, _example, (source, added), source.places())
 
 

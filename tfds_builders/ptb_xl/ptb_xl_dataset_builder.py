@@ -106,10 +106,7 @@ def open_recipe(root, rate, allow_missing, features, max_unjudged):
   """
   source = _open_archive(root, rate, allow_missing)
   ids = [row.record_id for row in source.rows]
-  added = None
-  if features:
-    expect = {"dataset": NAME}
-    added = enhanced.read(features, ids, max_unjudged, expect)
+  added = enhanced.tables(features, ids, max_unjudged, dataset=NAME)
   return generation.Recipe(
     _row,
     _example,

@@ -91,10 +91,7 @@ def open_recipe(cohort, features):
   """
   cohort = Cohort(**cohort)
   ids = [f"S{index:08d}" for index in range(cohort.records)]
-  added = None
-  if features:
-    expect = {"dataset": NAME, "seed": cohort.seed}
-    added = enhanced.read(features, ids, max_unjudged=0, expect=expect)
+  added = enhanced.tables(features, ids, 0, dataset=NAME, seed=cohort.seed)
   return generation.Recipe(
     _record, _example, (cohort, added), cohort.places(), complete=SPLITS
   )

@@ -2,30 +2,39 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKDIR ?= runs/demo
 
-.PHONY: install demo test test-all bench lint clean
+.PHONY: install install-test demo test test-all bench lint clean
 
 install: $(VENV)/.installed
 
+install-test: $(VENV)/.installed-test
+
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[build,test,dev]'
+	$(PIP) -e '.[build]'
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) -e '.[build,test,dev]'
 	@touch $@
 
 demo: install
 	$(BIN)/fgclep demo --workdir $(WORKDIR)
 
-test: install
+test: install-test
 	$(BIN)/python -m pytest
 
-test-all: install
+test-all: install-test
 	$(BIN)/python -m pytest -m ""
 
-bench: install
-	for name in build reader; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: install-test
+	for name in build enhance reader tables; do \
+	  $(BIN)/python -m benchmarks.$$name || exit 1; \
+	done
 
-lint: install
+lint: install-test
 	$(BIN)/ruff check .
 
 clean:

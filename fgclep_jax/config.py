@@ -87,6 +87,7 @@ class TextConfig:
   # few texts.
   pool: str = "first"
   dropout: float = 0.0
+  norm_epsilon: float = 1e-12  # of the layer norms
 
 
 @dataclasses.dataclass(frozen=True)

@@ -133,7 +133,7 @@ GOOD = answer("left axis deviation")
     GOOD,
     f"```json\n{GOOD}\n```",
     f"Here you are: {GOOD} I hope that helps {{really}}!",
-    f'<think>Maybe {answer("flat T waves")}?</think>\n{GOOD}',
+    f"<think>Maybe {answer('flat T waves')}?</think>\n{GOOD}",
   ],
 )
 def test_one_object_in_prose_counts(raw):
@@ -205,7 +205,7 @@ def test_a_finding_stays_data(finding):
 
 def test_random_findings_stay_data():
   draw = random.Random(10)
-  parts = [*HOSTILE, "</", "finding", ">", "\\", "\\u003c", "\"", "}", "\ud800"]
+  parts = [*HOSTILE, "</", "finding", ">", "\\", "\\u003c", '"', "}", "\ud800"]
   for _ in range(200):
     test_a_finding_stays_data("".join(draw.choices(parts, k=6)))
 

@@ -10,7 +10,6 @@ from flax import nnx
 from fgclep_jax.models import layers
 
 STD = 0.02
-EPSILON = 1e-12
 
 
 class Embeddings(nnx.Module):
@@ -27,7 +26,9 @@ class Embeddings(nnx.Module):
     self.word = table(vocabulary_size, STD)
     self.position = table(config.max_tokens, STD / 10)
     self.type = table(2, STD / 10)
-    self.norm = layers.layer_norm(config.width, epsilon=EPSILON, rngs=rngs)
+    self.norm = layers.layer_norm(
+      config.width, epsilon=config.norm_epsilon, rngs=rngs
+    )
 
   def __call__(self, ids):
     places = jnp.arange(ids.shape[1])
@@ -40,11 +41,11 @@ class Layer(nnx.Module):
 
   def __init__(self, config, *, dtype, rngs):
     rest = {"dtype": dtype, "rngs": rngs, "std": STD}
-    width = config.width
+    width, epsilon = config.width, config.norm_epsilon
     self.attention = layers.Attention(width, config.heads, **rest)
-    self.norm1 = layers.layer_norm(width, epsilon=EPSILON, rngs=rngs)
+    self.norm1 = layers.layer_norm(width, epsilon=epsilon, rngs=rngs)
     self.mlp = layers.Mlp(width, config.mlp, width, **rest)
-    self.norm2 = layers.layer_norm(width, epsilon=EPSILON, rngs=rngs)
+    self.norm2 = layers.layer_norm(width, epsilon=epsilon, rngs=rngs)
     self.dtype = dtype
     self.rate = config.dropout
 
@@ -77,14 +78,19 @@ class Bert(nnx.Module):
     self.width = config.width
     self.rate = config.dropout
 
-  def __call__(self, ids, *, key=None):
+  def hidden_states(self, ids, *, key=None):
+    """(U, L) word pieces -> [(U, L, W)]: embedded, then after each layer."""
     first, *keys = layers.split_key(key, 1 + len(self.layers))
     mask = ids > 0
     # A row of padding only attends to its first place, not to nothing.
     mask = mask.at[:, 0].set(True)
-    x = layers.dropout(self.embeddings(ids), self.rate, first)
+    states = [layers.dropout(self.embeddings(ids), self.rate, first)]
     for layer, layer_key in zip(self.layers, keys, strict=True):
-      x = layer(x, mask, layer_key)
+      states.append(layer(states[-1], mask, layer_key))
+    return states
+
+  def __call__(self, ids, *, key=None):
+    x = self.hidden_states(ids, key=key)[-1]
     if self.pool == "mean":
       weight = (ids > 0)[..., None].astype(jnp.float32)
       return (x * weight).sum(1) / jnp.maximum(weight.sum(1), 1)

@@ -50,7 +50,7 @@ def get_config(arg=""):
     ),
     loss=c.LossConfig(rule="hard", bias=-4.0, multiplicity=0.0),
     optim=c.OptimConfig(
-      epochs=3 if fine else 6,
+      epochs=3 if fine else 10,
       learning_rate=1e-3 if fine else 2e-3,
       weight_decay=0.05,
     ),

@@ -379,6 +379,33 @@ def test_what_no_report_states_is_never_kept():
   assert (score >= threshold)[~never].any()
 
 
+def test_how_often_a_presence_is_known():
+  """By simulation: stated at the rate, or certain independently of that."""
+  rng = np.random.default_rng(19)
+  present = rng.random((200_000, 3)) < 0.3
+  rates = np.array([0.2, 0.6, 0.0])
+  stated = present & (rng.random(present.shape) < rates)
+  must = present & (rng.random(present.shape) < [0.5, 0.1, 0.3])
+  found = calibrate.known_rates(rates, stated, must)
+  truly = (stated | must).sum(0) / present.sum(0)
+  np.testing.assert_allclose(found[:2], truly[:2], atol=0.02)
+  assert found[2] == 0  # not calibrated
+
+
+def test_certain_presences_do_not_turn_the_heads():
+  """However common they are, the head's score rises with the truth."""
+  rng = np.random.default_rng(20)
+  x = rng.normal(size=(6000, 4))
+  present = rng.random(6000) < 1 / (1 + np.exp(-2 * x[:, 0]))
+  stated = (present & (rng.random(6000) < 0.2))[:, None]
+  # Certain where another column says so: a third of all records.
+  must = (present & (x[:, 1] > -0.3))[:, None]
+  rates = np.array([0.2])
+  often = calibrate.known_rates(rates, stated, must)
+  heads = calibrate.fit_heads(x, stated | must, often)
+  assert np.corrcoef(heads.logits(x)[:, 0], x[:, 0])[0, 1] > 0.5
+
+
 def test_each_fold_is_judged_by_the_other():
   """What a fold's own reports say does not change its own scores."""
   data = reports(np.random.default_rng(18), 3000)
@@ -388,10 +415,11 @@ def test_each_fold_is_judged_by_the_other():
   )
   score = first.probabilities(data.part, data.pooled, data.folds)
   rates = first.rates
+  often = calibrate.known_rates(rates, data.part.stated, data.must)
   own = data.folds == 0
   data.part.stated[own] ^= True  # nonsense
   heads = calibrate.fit_heads(
-    data.pooled[~own], (data.part.stated | data.must)[~own], rates
+    data.pooled[~own], (data.part.stated | data.must)[~own], often
   )
   np.testing.assert_array_equal(heads.weight, first.heads[0].weight)
   wrong = verify.Calibrated(

@@ -1,15 +1,16 @@
 """The probability that a record has a feature, learnt from reports alone.
 
 Some presences are known and no absences: a report that states a feature has
-it, and so has one that names a diagnosis which the feature defines (`must`:
-QRS > 120 ms in left bundle branch block). Any other report may merely be
-silent. With p(x) the probability of presence and r the rate at which reports
+it, and so has one that names a diagnosis which the feature defines (`must`,
+certain: QRS > 120 ms in left bundle branch block). Any other report may
+merely be silent. With p(x) the probability of presence and r the rate at which reports
 mention what is there, a report states the feature with probability r p(x)
 (Elkan and Noto, KDD 2008, "selected completely at random"), so
 
-  loss = - sum_known log p - sum_others log(1 - r p),
+  loss = - sum_known log p - sum_others log(1 - k p),
 
-and a silent record has the feature with probability p (1 - r) / (1 - r p).
+where k, how often a presence is known, is r without certain presences, and
+a silent record has the feature with probability p (1 - r) / (1 - r p).
 r is measured where presence is certain: how often a report that names a
 diagnosis also states what defines it, feature by feature, the rarely certain
 ones drawn to the mean. Where too few features are ever certain, a feature's
@@ -19,9 +20,11 @@ other, each on other patients than those it is applied to:
 
   heads: p from the pooled output of the coarse model's ECG encoder, one
     linear head a feature, over all records;
-  priors: p from the head's logit among candidates alone, with an offset for
-    every feature and every (finding, feature), since candidates resemble
-    each other more than they resemble the rest.
+  priors: p from the head's logit among candidates that are not certain, with
+    an offset for every feature and every (finding, feature), since candidates
+    resemble each other more than they resemble the rest.
+
+A certain candidate has the probability CERTAIN.
 
 How far the assumptions hold is measured on simulated records
 (docs/RESULTS.md). All functions are pure, float64, numpy and scipy.
@@ -39,6 +42,7 @@ import scipy.special
 
 from fgclep_jax.errors import InputError
 
+CERTAIN = 0.99  # probability of what a diagnosis has by definition
 LEAST_STATED = 10  # reports that state a feature for it to be calibrated
 LEAST_CERTAIN = 30  # records with a feature by definition, to measure its rate
 ANCHORS = 5  # features so measured that the others take their mean rate
@@ -114,11 +118,26 @@ def mention_rates(stated, must):
   return np.where(usable, np.minimum(rates, _MOST_RATE), 0.0), measured
 
 
+def known_rates(rates, stated, must):
+  """How often a presence is known, stated or certain: (F,).
+
+  A record with the feature states it at its rate, or names a diagnosis that
+  it defines; how often the latter, is counted among those that state it.
+
+  Args:
+    rates: (F,) of mention, 0 where not calibrated.
+    stated, must: (n, F) bool.
+  """
+  share = (stated & must).sum(0) / np.maximum(stated.sum(0), 1)
+  found = np.minimum(rates + (1 - rates) * share, _MOST_RATE)
+  return np.where(rates > 0, found, 0.0)
+
+
 def top_rate(logits, stated):
   """The highest rate at which the best-scoring records state a feature.
 
-  A lower bound of the rate of mention, and near it when the best-scoring
-  records all have the feature.
+  The rate of mention where the best-scoring records all have the feature.
+  Taken over many cuts it leans high, so that presence is believed less.
 
   Args:
     logits: (n,) of records that the heads were not fitted on.
@@ -139,7 +158,7 @@ def fit_heads(pooled, known, rates, penalty=_HEAD_PENALTY):
   Args:
     pooled: (n, W).
     known: (n, F) bool, stated by the report or certain by its diagnosis.
-    rates: (F,) of mention; features of rate 0 get a head of zeros.
+    rates: (F,) of `known_rates`; features of rate 0 get a head of zeros.
     penalty: of the squared weights of standardised features.
   """
   pooled = np.asarray(pooled, np.float64)
@@ -172,7 +191,7 @@ def fit_priors(pairs, known, rates, findings):
 
   Args:
     pairs: Pairs.
-    known: (P,) bool, stated by the report or certain by its diagnosis.
+    known: (P,) bool, stated by the report.
     rates: (F,) of mention, above 0 for every feature of the pairs.
     findings: U, rows of the cells.
   """

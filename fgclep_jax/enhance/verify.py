@@ -102,6 +102,7 @@ class Calibrated:
     log_odds += slope[fold, feature] * logits[chunk.record, feature]
     rates = self.rates.astype(np.float32)
     found = calibrate.presence(log_odds, rates[feature])
+    found[chunk.must[chunk.record, feature]] = calibrate.CERTAIN
     found[(rates == 0)[feature]] = 0.0
     return found
 
@@ -126,10 +127,11 @@ def calibrated(parts, pooled, folds, asked, target):
   must = np.concatenate([part.must for part in parts])
   known = stated | must
   rates, measured = calibrate.mention_rates(stated, must)
+  often = calibrate.known_rates(rates, stated, must)
   heads, priors, probabilities = [], [], []
   for fold in range(FOLDS):
     other = folds != fold
-    heads.append(calibrate.fit_heads(pooled[other], known[other], rates))
+    heads.append(calibrate.fit_heads(pooled[other], known[other], often))
   for f in np.flatnonzero((rates > 0) & ~measured):
     logits = np.empty(len(folds))
     for fold, head in enumerate(heads):
@@ -158,7 +160,7 @@ def calibrated(parts, pooled, folds, asked, target):
     "features_of_measured_rate": int(measured.sum()),
     "thresholds": {
       other: calibrate.cut(probabilities, other)[0]
-      for other in sorted({0.8, 0.9, 0.95, target})
+      for other in sorted({0.8, 0.85, 0.9, 0.95, target})
     },
     "records": len(folds),
     "stated": int(stated.sum()),
@@ -176,9 +178,9 @@ def _priors(parts, pooled, folds, fold, heads, asked, rates, findings):
     for k, head in enumerate(heads):
       logits[here == k] = head.logits(pooled[part.start : part.stop][here == k])
     use = (here[part.record] != fold) & (rates[part.feature] > 0)
+    use &= ~part.must[part.record, part.feature]
     number = np.cumsum(use) - 1 + total
     total += int(use.sum())
-    known = part.stated | part.must
     source = use[part.source]
     finding = asked.finding[part.statement[source]]
     row, feature = part.source[source], part.feature[use]
@@ -188,7 +190,7 @@ def _priors(parts, pooled, folds, fold, heads, asked, rates, findings):
         logits[part.record[use], feature],
         number[row],
         finding * count + part.feature[row],
-        known[part.record[use], feature],
+        part.stated[part.record[use], feature],
       )
     )
   feature, logit, row, cell, known = map(

@@ -50,7 +50,7 @@ _NO_RATE = 0.5  # where nothing is known of it
 _MOST_RATE = 0.99  # at 1 a silent report would prove absence
 _RATE_PRIOR = 50.0  # certain records that the mean rate counts for
 _HEAD_PENALTY = 100.0  # of the squared weights of standardised features
-_SLOPE_PENALTY, _FEATURE_PENALTY, _CELL_PENALTY = 10.0, 1.0, 1.0
+_SLOPE_PENALTY, _FEATURE_PENALTY, _CELL_PENALTY = 10.0, 0.3, 0.3
 _MOST_STEPS = 500
 
 

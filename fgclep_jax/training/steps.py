@@ -61,7 +61,8 @@ def pair_arguments(model, ecg, text, batch, semantics, config):
   there = place >= 0
   safe = jnp.maximum(place, 0)
   held = batch["text_weights"]
-  weights = jnp.where(held > 0, held**config.multiplicity, 0.0)
+  # Padding weighs nothing at any power; what is not finite stays so.
+  weights = jnp.where(held == 0, 0.0, held * held ** (config.multiplicity - 1))
   arguments = {
     "ecg": jnp.repeat(ecg, width, axis=0),
     "text": text,

@@ -3,9 +3,10 @@
 Some presences are known and no absences: a report that states a feature has
 it, and so has one that names a diagnosis which the feature defines (`must`,
 certain: QRS > 120 ms in left bundle branch block). Any other report may
-merely be silent. With p(x) the probability of presence and r the rate at which reports
-mention what is there, a report states the feature with probability r p(x)
-(Elkan and Noto, KDD 2008, "selected completely at random"), so
+merely be silent. With p(x) the probability of presence and r the rate at
+which reports mention what is there, a report states the feature with
+probability r p(x) (Elkan and Noto, KDD 2008, "selected completely at
+random"), so
 
   loss = - sum_known log p - sum_others log(1 - k p),
 

@@ -56,7 +56,10 @@ class AugmentConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EcgConfig:
-  """The ECG encoder: `st_vit` or `resnet`."""
+  """The ECG encoder: `st_vit` or `resnet`, of the sizes below, or by name.
+
+  `resnet18` and `xresnet1d101` have the sizes that were published.
+  """
 
   name: str = "st_vit"
   width: int = 192
@@ -80,6 +83,9 @@ class TextConfig:
   heads: int = 4
   mlp: int = 1024
   max_tokens: int = 64
+  # A Hugging Face BERT folder whose weights and vocabulary are the start; the
+  # sizes here must be its own. "" draws the weights.
+  pretrained: str = ""
   # A `vocab.txt`, or "" for a WordPiece vocabulary trained on the reports.
   vocabulary: str = ""
   vocabulary_size: int = 4096
@@ -88,6 +94,16 @@ class TextConfig:
   pool: str = "first"
   dropout: float = 0.0
   norm_epsilon: float = 1e-12  # of the layer norms
+  lowercase: bool = True  # texts are lower-cased, accents stripped
+
+
+@dataclasses.dataclass(frozen=True)
+class TransportConfig:
+  """Alignment `transport`, see `models.alignment.transport_plan`."""
+
+  eps: float = 0.1  # small is sharp
+  tau: float = 1.0  # large gives every token the same share
+  iterations: int = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +113,11 @@ class ModelConfig:
   ecg: EcgConfig = EcgConfig()
   text: TextConfig = TextConfig()
   embedding: int = 256
+  # What a statement is compared with in training: the "pooled" ECG, or a
+  # mixture of its tokens by "attention" or "transport".
   alignment: str = "pooled"
+  attention_temperature: float = 0.1
+  transport: TransportConfig = TransportConfig()
   compute: str = "bfloat16"  # parameters stay float32
 
 
@@ -177,15 +197,26 @@ RESUMABLE = frozenset(
 CHOICES = {
   "data.window": ("first", "centre"),
   "data.text": ("statements", "report"),
-  "model.ecg.name": ("st_vit", "resnet"),
+  "model.ecg.name": ("st_vit", "resnet", "resnet18", "xresnet1d101"),
   "model.ecg.pool": ("mean", "mean_max"),
   "model.text.pool": ("first", "mean"),
-  "model.alignment": ("pooled",),
+  "model.alignment": ("pooled", "attention", "transport"),
   "model.compute": ("bfloat16", "float32"),
   "loss.similarity": ("projected", "frozen"),
   "loss.rule": ("pair", "report", "hard"),
   "loss.exchange": ("auto", "gather"),
 }
+
+POSITIVE = (
+  "data.batch_size",
+  "data.rate",
+  "data.seconds",
+  "save_every",
+  "model.attention_temperature",
+  "model.transport.eps",
+  "model.transport.tau",
+  "model.transport.iterations",
+)
 
 
 def to_dict(config):
@@ -238,9 +269,15 @@ def check(config):
       raise InputError(
         f"{name}={leaves[name]!r}: choose one of {', '.join(choices)}{hint}"
       )
-  for name in ("data.batch_size", "data.rate", "data.seconds", "save_every"):
-    if leaves[name] <= 0:
+  for name in POSITIVE:
+    if not leaves[name] > 0:
       raise InputError(f"{name}={leaves[name]}: give a number above 0")
+  model = config.model
+  if model.alignment != "pooled" and model.ecg.pool != "mean":
+    raise InputError(
+      f"model.alignment={model.alignment!r} with model.ecg.pool="
+      f"{model.ecg.pool!r}: each token is projected, give pool mean"
+    )
   return config
 
 

@@ -75,7 +75,7 @@ def test_loopback_needs_no_resolver_and_no_proxy(monkeypatch):
 
 
 def test_the_key_is_sent_and_never_shown(monkeypatch, capsys):
-  monkeypatch.setenv("FGCLEP_LLM_KEY", "canary-key")
+  monkeypatch.setenv("FGCLEP_LLM_API_KEY", "canary-key")
   with Server(lambda f, n: Status(401)) as server:
     model = OpenAI(server.url, wait=0.01)
     found = dict(model.ask(["lbbb"]))
@@ -84,8 +84,8 @@ def test_the_key_is_sent_and_never_shown(monkeypatch, capsys):
   printed = capsys.readouterr()
   assert "canary" not in shown + printed.out + printed.err
   for bad in ("canary\nX: y", "canary key", ""):
-    monkeypatch.setenv("FGCLEP_LLM_KEY", bad)
-    with pytest.raises(InputError, match="FGCLEP_LLM_KEY") as error:
+    monkeypatch.setenv("FGCLEP_LLM_API_KEY", bad)
+    with pytest.raises(InputError, match="FGCLEP_LLM_API_KEY") as error:
       OpenAI(server.url)
     assert "canary" not in str(error.value)
 

@@ -40,7 +40,7 @@ def test_every_finding_is_asked_once_and_answered():
 
 
 def test_requests_are_as_the_protocol_wants(monkeypatch):
-  monkeypatch.delenv("FGCLEP_LLM_KEY", raising=False)
+  monkeypatch.delenv("FGCLEP_LLM_API_KEY", raising=False)
   answers, server = ask(good, ["lbbb"], extra={"top_k": 1}, max_tokens=99)
   assert answers == {"lbbb": GOOD}
   body = server.bodies[-1]
@@ -223,7 +223,7 @@ def test_models_are_chosen_by_name():
 @pytest.mark.parametrize(
   ("status", "error", "message"),
   [
-    (401, InputError, "FGCLEP_LLM_KEY"),
+    (401, InputError, "FGCLEP_LLM_API_KEY"),
     (404, InputError, "HTTP 404"),
     (302, InputError, "HTTP 302"),
     (503, Interrupted, "does not answer now"),

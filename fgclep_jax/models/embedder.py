@@ -32,7 +32,8 @@ class Model:
       "step": 0,
       "hash": f"untrained, seed {config.seed}",
     }
-    self.tokenizer = Tokenizer(vocabulary, config.model.text.max_tokens)
+    text = config.model.text
+    self.tokenizer = Tokenizer(vocabulary, text.max_tokens, text.lowercase)
     # Static part: drawn abstractly, no parameter is allocated.
     definition, drawn = two_tower.abstract(config, len(vocabulary))
     self.definition = definition

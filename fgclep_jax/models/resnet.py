@@ -1,5 +1,7 @@
 """One-dimensional residual network of basic blocks."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -8,9 +10,15 @@ from fgclep_jax.models.st_vit import LEADS
 
 
 class ConvNorm(nnx.Module):
-  """Convolution without bias, then batch norm over records and time."""
+  """Convolution without bias, then batch norm over records and time.
 
-  def __init__(self, inputs, outputs, kernel, stride, *, dtype, rngs):
+  Running statistics move by a tenth of the batch's mean and variance (of the
+  batch itself: torch moves by the unbiased estimate, n / (n - 1) times it).
+  """
+
+  def __init__(
+    self, inputs, outputs, kernel, stride, *, dtype, rngs, scale=1.0
+  ):
     pad = (kernel - 1) // 2
     self.conv = nnx.Conv(
       inputs,
@@ -24,12 +32,23 @@ class ConvNorm(nnx.Module):
       rngs=rngs,
     )
     self.norm = nnx.BatchNorm(
-      outputs, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, rngs=rngs
+      outputs,
+      momentum=0.9,
+      epsilon=1e-5,
+      dtype=jnp.float32,
+      scale_init=nnx.initializers.constant(scale),
+      rngs=rngs,
     )
+    self.pointwise = kernel == 1
+    self.stride = stride
     self.dtype = dtype
 
   def __call__(self, x, train):
-    x = self.norm(self.conv(x), use_running_average=not train)
+    if self.pointwise:  # the same, and a quarter faster on a CPU
+      x = x[:, :: self.stride] @ self.conv.kernel[0].astype(self.dtype)
+    else:
+      x = self.conv(x)
+    x = self.norm(x, use_running_average=not train)
     return x.astype(self.dtype)
 
 
@@ -84,3 +103,13 @@ class ResNet(nnx.Module):
     for block in self.blocks:
       x = block(x, train)
     return x.astype(jnp.float32)
+
+
+def resnet18(config, *, samples, rate, dtype, rngs):
+  """MERL's ResNet-18: (B, 12, 5000) -> tokens (B, 313, 512).
+
+  `width`, `stages` and `kernel` of `config.EcgConfig` are set by the name.
+  """
+  sizes = {"width": 64, "stages": (2, 2, 2, 2), "kernel": 3}
+  config = dataclasses.replace(config, **sizes)
+  return ResNet(config, samples=samples, rate=rate, dtype=dtype, rngs=rngs)

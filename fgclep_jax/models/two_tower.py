@@ -6,10 +6,16 @@ from flax import nnx
 
 from fgclep_jax.models import layers
 from fgclep_jax.models.bert import Bert
-from fgclep_jax.models.resnet import ResNet
+from fgclep_jax.models.resnet import ResNet, resnet18
 from fgclep_jax.models.st_vit import StVit
+from fgclep_jax.models.xresnet import xresnet1d101
 
-ENCODERS = {"st_vit": StVit, "resnet": ResNet}
+ENCODERS = {
+  "st_vit": StVit,
+  "resnet": ResNet,
+  "resnet18": resnet18,
+  "xresnet1d101": xresnet1d101,
+}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -58,9 +64,9 @@ class TwoTower(nnx.Module):
       pooled = jnp.concatenate([pooled, tokens.max(axis=1)], axis=-1)
     return tokens, pooled
 
-  def project_ecg(self, pooled):
-    """Pooled features -> (B, E) unit rows."""
-    return layers.unit(self.ecg_projection(pooled))
+  def project_ecg(self, features):
+    """Pooled features, or tokens where pooled by mean -> unit rows of E."""
+    return layers.unit(self.ecg_projection(features))
 
   def embed_text(self, ids, *, key=None):
     """(U, L) word pieces -> (U, E) unit rows."""

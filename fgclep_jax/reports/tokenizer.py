@@ -54,7 +54,8 @@ def read_vocabulary(path):
   path = pathlib.Path(path)
   if not path.is_file():
     raise InputError(f"no vocabulary at {path}: give a BERT vocab.txt")
-  pieces = path.read_text(encoding="utf-8").splitlines()
+  # Not splitlines: a piece may itself be one of Unicode's line separators.
+  pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
   missing = [piece for piece in SPECIAL if piece not in pieces]
   if missing or pieces[0] != SPECIAL[0]:
     raise InputError(
@@ -65,18 +66,20 @@ def read_vocabulary(path):
 
 
 class Tokenizer:
-  """Texts -> word pieces, lower-cased, with [CLS] and [SEP].
+  """Texts -> word pieces with [CLS] and [SEP].
 
   Args of the constructor:
     vocabulary: list of word pieces, [PAD] first.
     max_tokens: longest row; what is beyond is cut and counted.
+    lowercase: whether letters are lower-cased and accents stripped.
   """
 
-  def __init__(self, vocabulary, max_tokens):
+  def __init__(self, vocabulary, max_tokens, lowercase=True):
     self.vocabulary = list(vocabulary)
     self.max_tokens = max_tokens
     self._model = tokenizers.BertWordPieceTokenizer(
-      vocab={piece: i for i, piece in enumerate(vocabulary)}, lowercase=True
+      vocab={piece: i for i, piece in enumerate(vocabulary)},
+      lowercase=lowercase,
     )
 
   def encode(self, texts):

@@ -15,7 +15,7 @@ from fgclep_jax import optim, sharding, tree
 from fgclep_jax.data import batches, mixture, sources
 from fgclep_jax.data.split import inner_validation
 from fgclep_jax.errors import InputError
-from fgclep_jax.models import two_tower
+from fgclep_jax.models import pretrained, two_tower
 from fgclep_jax.reports import tokenizer as tokenizer_lib
 from fgclep_jax.signals import simulate
 from fgclep_jax.training import checkpoint, steps
@@ -70,7 +70,9 @@ def prepare(config, workdir, data_dir, devices=None):
       split, len(before), config.seed, config.data.rate, config.data.seconds
     )
   vocabulary = _vocabulary(config, workdir, split, np.append(records, before))
-  tokenizer = tokenizer_lib.Tokenizer(vocabulary, config.model.text.max_tokens)
+  tokenizer = tokenizer_lib.Tokenizer(
+    vocabulary, config.model.text.max_tokens, config.model.text.lowercase
+  )
   texts = batches.texts(split, config.data.text, tokenizer)
   train = batches.Batches(
     split, texts, records, config.data, config.seed, mesh.size, before,
@@ -111,7 +113,11 @@ def prepare(config, workdir, data_dir, devices=None):
 
 
 def initial_state(run):
-  """Draws parameters, or takes them from `config.init_from`."""
+  """Takes parameters from `config.init_from`, or draws them.
+
+  Where a pretrained folder is named, its weights replace those drawn for the
+  text encoder.
+  """
   config, size = run.config, len(run.tokenizer.vocabulary)
   if config.init_from:
     params, _ = checkpoint.restore_params(config.init_from)
@@ -122,6 +128,9 @@ def initial_state(run):
       )
   else:
     _, params = two_tower.create(config, size, config.seed)
+    if config.model.text.pretrained:
+      read = pretrained.read_for(config.model.text)
+      params |= {f"text.{name}": x for name, x in read.params.items()}
   state = _first_state(run, params)
   return jax.device_put(state, sharding.parameters(run.mesh, state))
 
@@ -189,10 +198,12 @@ def _parts(data, data_dir, split):
 
 
 def _vocabulary(config, workdir, split, records):
-  """The workdir's own, that of `init_from`, a file, or a trained one."""
+  """The workdir's, that of `init_from`, a folder's, a file, or a new one."""
   for folder in (str(workdir), config.init_from):
     if folder and checkpoint.exists(folder):
       return checkpoint.read_meta(folder)[1]["vocabulary"]
+  if config.model.text.pretrained:
+    return list(pretrained.vocabulary_for(config.model.text))
   if config.model.text.vocabulary:
     return tokenizer_lib.read_vocabulary(config.model.text.vocabulary)
   chosen = set(records.tolist())

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from fgclep_jax import losses, sharding
-from fgclep_jax.models import inputs, two_tower
+from fgclep_jax.models import alignment, inputs, two_tower
 
 
 @functools.partial(
@@ -41,12 +41,38 @@ def split(params, frozen):
   return {n: x for n, x in params.items() if n not in still}, still
 
 
+def align(model, tokens, pooled, text, place, config):
+  """What the statements of each record are compared with.
+
+  Args:
+    model: the two towers.
+    tokens, pooled: of `model.encode_ecg`.
+    text: (U, E) unit rows.
+    place: (B, M) which of the texts a record holds, -1 for none.
+    config: `config.ModelConfig`.
+
+  Returns:
+    (B, E) unit rows with alignment `pooled`, else (B, M, E), one for each
+    statement.
+  """
+  if config.alignment == "pooled":
+    return model.project_ecg(pooled)
+  tokens = model.project_ecg(tokens)
+  statements, mask = text[jnp.maximum(place, 0)], place >= 0
+  if config.alignment == "attention":
+    return alignment.attention(
+      statements, tokens, config.attention_temperature, mask
+    )
+  options = dataclasses.asdict(config.transport)
+  return alignment.transport(statements, tokens, mask, **options)
+
+
 def pair_arguments(model, ecg, text, batch, semantics, config):
   """Arguments of the loss for all pairs of a batch.
 
   Args:
     model: the two towers.
-    ecg: (B, E) unit rows.
+    ecg: (B, E) or (B, M, E) unit rows, see `align`.
     text: (U, E) unit rows.
     batch: see `data.batches.Batches`.
     semantics: (n, Q) unit rows by text number, or None for the projected
@@ -63,8 +89,12 @@ def pair_arguments(model, ecg, text, batch, semantics, config):
   held = batch["text_weights"]
   # Padding weighs nothing at any power; what is not finite stays so.
   weights = jnp.where(held == 0, 0.0, held * held ** (config.multiplicity - 1))
+  if ecg.ndim == 2:
+    rows = jnp.repeat(ecg, width, axis=0)
+  else:
+    rows = ecg.reshape(count * width, -1)
   arguments = {
-    "ecg": jnp.repeat(ecg, width, axis=0),
+    "ecg": rows,
     "text": text,
     "log_scale": model.log_scale[...],
     "bias": None if model.bias is None else model.bias[...],
@@ -113,9 +143,9 @@ def batch_loss(
   if train:
     keys = jax.random.split(key, 3)
     signal = inputs.augment(keys[0], signal, config.augment, config.data.rate)
-  _, pooled = model.encode_ecg(signal, train=train, key=keys[1])
-  ecg = model.project_ecg(pooled)
+  tokens, pooled = model.encode_ecg(signal, train=train, key=keys[1])
   text = model.embed_text(batch["tokens"], key=keys[2])
+  ecg = align(model, tokens, pooled, text, batch["statement"], config.model)
   loss = losses.sharded_soft_sigmoid_loss(
     mesh, sharding.AXES, config.loss.exchange
   )

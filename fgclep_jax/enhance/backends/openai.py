@@ -23,7 +23,7 @@ from fgclep_jax.enhance.backends import Failure, Interrupted, transport
 from fgclep_jax.enhance.backends.client import Client
 from fgclep_jax.errors import InputError
 
-KEY = "FGCLEP_LLM_KEY"
+KEY = "FGCLEP_LLM_API_KEY"
 _SEED = 20
 # Of the first answer and of those asked for when it has the wrong form.
 _TEMPERATURES = (0.0, 0.3, 0.3)

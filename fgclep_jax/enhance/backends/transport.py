@@ -112,7 +112,7 @@ def _parts(url):
   if "@" in parts.netloc or parts.query or parts.fragment:
     raise InputError(
       "the server's URL holds more than host, port and path: a key belongs "
-      "into the environment variable FGCLEP_LLM_KEY"
+      "into the environment variable FGCLEP_LLM_API_KEY"
     )
   return parts
 
@@ -121,8 +121,8 @@ def check_key(key):
   """Raises InputError, which does not show it, for what is no key."""
   if key is not None and not _KEY.fullmatch(key):
     raise InputError(
-      "FGCLEP_LLM_KEY is empty or holds blanks or control characters: set it "
-      "to the key alone, or unset it"
+      "FGCLEP_LLM_API_KEY is empty or holds blanks or control characters: set "
+      "it to the key alone, or unset it"
     )
 
 

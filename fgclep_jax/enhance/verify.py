@@ -84,10 +84,7 @@ class Calibrated:
 
   def probabilities(self, chunk, pooled, folds):
     """Probability of presence (P,) float32 of every pair."""
-    logits = np.empty((len(folds), len(self.rates)), np.float32)
-    for fold, heads in enumerate(self.heads):
-      mine = folds == fold
-      logits[mine] = heads.logits(pooled[mine])
+    logits = _logits(self.heads, pooled, folds)
     feature, fold = chunk.feature, folds[chunk.record]
     cell = np.stack([priors.cell for priors in self.priors])
     offset, slope = (
@@ -105,6 +102,15 @@ class Calibrated:
     found[chunk.must[chunk.record, feature]] = calibrate.CERTAIN
     found[(rates == 0)[feature]] = 0.0
     return found
+
+
+def _logits(heads, pooled, folds):
+  """Logits (c, F) float32 of records, each by the head of its own fold."""
+  found = np.empty((len(folds), len(heads[0].bias)), np.float32)
+  for fold, head in enumerate(heads):
+    mine = folds == fold
+    found[mine] = head.logits(pooled[mine])
+  return found
 
 
 def calibrated(parts, pooled, folds, asked, target):
@@ -132,17 +138,12 @@ def calibrated(parts, pooled, folds, asked, target):
   for fold in range(FOLDS):
     other = folds != fold
     heads.append(calibrate.fit_heads(pooled[other], known[other], often))
+  logits = _logits(heads, pooled, folds)
   for f in np.flatnonzero((rates > 0) & ~measured):
-    logits = np.empty(len(folds))
-    for fold, head in enumerate(heads):
-      logits[folds == fold] = head.logits(pooled[folds == fold])[:, f]
-    rates[f] = calibrate.top_rate(logits, stated[:, f])
+    rates[f] = calibrate.top_rate(logits[:, f], stated[:, f])
   findings = int(asked.finding.max()) + 1
   for fold in range(FOLDS):
-    # Its own fold's heads saw these patients: the others' logits are taken.
-    priors.append(
-      _priors(parts, pooled, folds, fold, heads, asked, rates, findings)
-    )
+    priors.append(_priors(parts, logits, folds, fold, asked, rates, findings))
   verifier = Calibrated(heads, priors, rates, NEVER, asked, {})
   for part in parts:
     rows = slice(part.start, part.stop)
@@ -169,14 +170,11 @@ def calibrated(parts, pooled, folds, asked, target):
   return verifier
 
 
-def _priors(parts, pooled, folds, fold, heads, asked, rates, findings):
+def _priors(parts, logits, folds, fold, asked, rates, findings):
   """Priors for `fold`, fitted on the pairs of the other patients."""
   count, collected, total = len(asked.features), [], 0
   for part in parts:
     here = folds[part.start : part.stop]
-    logits = np.empty((len(here), count), np.float32)
-    for k, head in enumerate(heads):
-      logits[here == k] = head.logits(pooled[part.start : part.stop][here == k])
     use = (here[part.record] != fold) & (rates[part.feature] > 0)
     use &= ~part.must[part.record, part.feature]
     number = np.cumsum(use) - 1 + total
@@ -187,7 +185,7 @@ def _priors(parts, pooled, folds, fold, heads, asked, rates, findings):
     collected.append(
       (
         feature,
-        logits[part.record[use], feature],
+        logits[part.start + part.record[use], feature],
         number[row],
         finding * count + part.feature[row],
         part.stated[part.record[use], feature],

@@ -19,7 +19,7 @@ class Rules:
     folder = importlib.resources.files("fgclep_jax.reports")
     content = [
       folder.joinpath(name).read_bytes()
-      for name in ("knowledge.json", "knowledge.py")
+      for name in ("knowledge.json", "knowledge.py", "canonical.py")
     ]
     self.model_hash = hashlib.sha256(b"\0".join(content)).hexdigest()
     form = json.dumps(answers.schema(), sort_keys=True).encode()

@@ -40,7 +40,7 @@ def run(flags, say=print):
       program.enhance(
         flags.workdir, splits, flags.out, backend, cache, options=options,
         corrections=given, sheet=flags.sheet, step=flags.step,
-        about={"command": " ".join(map(_quiet, sys.argv))}, say=say,
+        say=say,
       )  # fmt: skip
   except Interrupted as stopped:
     print(
@@ -114,8 +114,3 @@ def _cache_path(flags):
   if flags.cache:
     return flags.cache
   return flags.out and pathlib.Path(flags.out).parent / "answers.jsonl"
-
-
-def _quiet(argument):
-  """Paths are named by their last part only: reports are passed on."""
-  return pathlib.PurePath(argument).name or argument

@@ -1,9 +1,7 @@
 """The command `fgclep enhance`: from reports to verified features."""
 
-import datetime
 import json
 import pathlib
-import platform
 import time
 
 from fgclep_jax import inference
@@ -22,6 +20,7 @@ from fgclep_jax.enhance import (
 )
 from fgclep_jax.enhance import corrections as corrections_lib
 from fgclep_jax.enhance.backends import Interrupted
+from fgclep_jax.evaluation import results
 from fgclep_jax.evaluation.zero_shot import class_embeddings
 from fgclep_jax.reports import features
 
@@ -36,7 +35,7 @@ def open_splits(data_dir, dataset, config="original"):
 
 def enhance(
   workdir, splits, out, backend, cache, *, options=None, corrections=None,
-  sheet=None, step=None, about=None, say=print,
+  sheet=None, step=None, say=print,
 ):  # fmt: skip
   """Asks, verifies and writes.
 
@@ -49,7 +48,6 @@ def enhance(
     options: `fit.Options`.
     sheet: CSV to write for a reviewer, or None.
     step: checkpoint; None takes the newest.
-    about: dict, written as the block `run`.
     say: prints one line.
 
   Returns:
@@ -88,7 +86,7 @@ def enhance(
   )
   clock.stop("verification")
   content["seconds"] = clock.seconds
-  content["run"] = _run(about)
+  content["run"] = results.describe_run()
   name = fit.HELD_OUT if fit.HELD_OUT in splits else next(iter(splits))
   drawn = examples.draw(
     splits[name], stores[name], classes, questions, verifier, model,
@@ -201,13 +199,6 @@ def _finish(out, content, drawn):
   text = json.dumps(content, indent=2) + "\n"
   (folder / "enhance.json").write_text(text, encoding="utf-8")
   report.write(folder / "report.html", content, drawn)
-
-
-def _run(about):
-  return {
-    "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    "machine": platform.machine(),
-  } | (about or {})
 
 
 def summary_lines(content):

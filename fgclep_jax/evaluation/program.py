@@ -1,16 +1,13 @@
 """The commands `fgclep evaluate` and `fgclep embed`."""
 
-import datetime
 import pathlib
-import platform
-import sys
 
 import numpy as np
 
 from fgclep_jax import inference
 from fgclep_jax.data import sources
 from fgclep_jax.errors import InputError
-from fgclep_jax.evaluation import baselines
+from fgclep_jax.evaluation import baselines, results
 from fgclep_jax.evaluation import run as evaluation
 from fgclep_jax.evaluation.embed import embed_split
 
@@ -80,15 +77,11 @@ def evaluate(
     window=window,
     probe_tasks=probe_tasks,
   )
-  about = {
-    "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    "machine": platform.machine(),
-    "command": " ".join(map(_quiet, sys.argv)),
-  }
   untrained = model.untrained() if plain else None
   content = evaluation.evaluate(
-    model, untrained, splits, tuple(tasks), out, options, about, say, others
-  )
+    model, untrained, splits, tuple(tasks), out, options,
+    results.describe_run(), say, others,
+  )  # fmt: skip
   say(f"report: {pathlib.Path(out).absolute() / 'report.html'}")
   return content
 
@@ -137,8 +130,3 @@ def shares(text):
   if any(not 0 < share <= 1 for share in found):
     raise InputError(f"--probe {text}: give shares in (0, 1], as 0.1,1.0")
   return found
-
-
-def _quiet(argument):
-  """Paths are named by their last part only: reports are passed on."""
-  return pathlib.PurePath(argument).name or argument

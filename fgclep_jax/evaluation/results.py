@@ -2,7 +2,11 @@
 
 import csv
 import dataclasses
+import datetime
 import json
+import pathlib
+import platform
+import sys
 import unicodedata
 
 import numpy as np
@@ -23,6 +27,21 @@ _COLUMNS = (
   "prevalence", "auroc", "auroc_lo", "auroc_hi", "auprc", "auprc_lo",
   "auprc_hi", "threshold", "f1", "f1_lo", "f1_hi", "flags",
 )  # fmt: skip
+
+
+def describe_run():
+  """Time, machine and command: all that may differ between equal runs."""
+  now = datetime.datetime.now(datetime.UTC)
+  return {
+    "time": now.isoformat(timespec="seconds"),
+    "machine": platform.machine(),
+    "command": " ".join(map(_last_part, sys.argv)),
+  }
+
+
+def _last_part(argument):
+  """Paths are named by their last part only: reports are passed on."""
+  return pathlib.PurePath(argument).name or argument
 
 
 def describe_model(model, split):

@@ -85,6 +85,10 @@ def _parser():
   flags.add_data(command)
   command.add_argument("--out", required=True, help="embeddings.npz")
 
+  flags.add_export(
+    add("export", _export, "Write a checkpoint as a folder to pass on.")
+  )
+
   flags.add_enhancement(
     add("enhance", _enhance, "Recover waveform features and verify them.")
   )
@@ -94,6 +98,9 @@ def _parser():
   )
   command.add_argument("--workdir", required=True)
 
+  flags.add_explanation(
+    add("explain", _explain, "Shade what a statement is aligned with.")
+  )
   flags.add_plot(add("plot", _plot, "Draw a WFDB record on ECG paper."))
   flags.add_data_check(
     add("data", None, "Look over raw archives."), _data_check
@@ -149,6 +156,9 @@ def _evaluate(arguments):
     window=arguments.window,
     beside=arguments.beside,
     probe_tasks=arguments.probe_task and arguments.probe_task.split(","),
+    protocols=tuple(arguments.protocol.split(",")),
+    merl_schedule=arguments.merl_schedule,
+    merl_splits=arguments.merl_splits,
   )
 
 
@@ -168,6 +178,18 @@ def _embed(arguments):
   print(f"{count} records embedded: {arguments.out}")
 
 
+def _export(arguments):
+  from fgclep_jax.export import program
+
+  program.run(
+    arguments.workdir,
+    arguments.out,
+    arguments.step,
+    arguments.encoder_only,
+    arguments.results,
+  )
+
+
 def _enhance(arguments):
   from fgclep_jax.enhance import command
 
@@ -184,6 +206,20 @@ def _data_check(arguments):
   from fgclep_jax.archives import program
 
   program.run(arguments.raw, arguments.dataset, arguments.json)
+
+
+def _explain(arguments):
+  from fgclep_jax.explain import program
+
+  program.run(
+    arguments.workdir,
+    arguments.record,
+    arguments.statement,
+    arguments.out,
+    method=arguments.method,
+    seed=arguments.seed,
+    step=arguments.step,
+  )
 
 
 def _plot(arguments):

@@ -50,7 +50,8 @@ class AugmentConfig:
   scale: float = 0.0  # log-normal gain, standard deviation
   noise_mv: float = 0.0  # white noise, standard deviation, mV
   wander_mv: float = 0.0  # slow sine baseline, standard deviation, mV
-  lead_dropout: float = 0.0  # probability that a lead is set to zero
+  # Share of the records that keep only some leads: 1 to 11 of them, any.
+  lead_masking: float = 0.0
   mask_seconds: float = 0.0  # one span of this length set to zero
 
 
@@ -58,7 +59,8 @@ class AugmentConfig:
 class EcgConfig:
   """The ECG encoder: `st_vit` or `resnet`, of the sizes below, or by name.
 
-  `resnet18` and `xresnet1d101` have the sizes that were published.
+  `st_vit_tiny`, `_small`, `_middle`, `_base`, `resnet18` and `xresnet1d101`
+  have the sizes that were published.
   """
 
   name: str = "st_vit"
@@ -119,12 +121,21 @@ class ModelConfig:
   attention_temperature: float = 0.1
   transport: TransportConfig = TransportConfig()
   compute: str = "bfloat16"  # parameters stay float32
+  # What is kept for the gradient: everything ("none" is computed again), the
+  # matrix "products", or the input of each of the "layers".
+  remat: str = "none"
+  scan_layers: bool = False  # one compiled transformer layer, run in turn
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-  """Soft sigmoid loss over pairs x distinct statements."""
+  """The loss over pairs x distinct statements.
 
+  `sigmoid` is the method's. For comparison: `fnm`, version 2's, and `softmax`,
+  CLIP's, which knows no labels: `rule`, `similarity` and `bias` are not used.
+  """
+
+  name: str = "sigmoid"
   similarity: str = "projected"  # or "frozen"
   rule: str = "pair"  # or "report", "hard"
   scale: float = 10.0  # start of exp(log_scale)
@@ -132,7 +143,9 @@ class LossConfig:
   # A distinct statement that n pairs of the batch hold weighs n ** this among
   # the columns: 1 is the papers' sum over pairs, 0 counts each once.
   multiplicity: float = 1.0
+  # How statements meet pairs over devices, see `losses.exchanges`.
   exchange: str = "auto"
+  tile: int = 1024  # rows and columns of a tile of logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,25 +202,39 @@ RESUMABLE = frozenset(
     "mesh.data",
     "mesh.fsdp",
     "loss.exchange",
+    "loss.tile",
     "data.cache_gib",
     "data.threads",
   }
 )
 
+# Fields of earlier versions, with the value at which they did nothing: a
+# config that holds it is read as if it did not name the field.
+RETIRED = {"augment.lead_dropout": 0.0}
+
 CHOICES = {
   "data.window": ("first", "centre"),
   "data.text": ("statements", "report"),
-  "model.ecg.name": ("st_vit", "resnet", "resnet18", "xresnet1d101"),
+  "model.ecg.name": (
+    "st_vit",
+    *(f"st_vit_{size}" for size in ("tiny", "small", "middle", "base")),
+    "resnet",
+    "resnet18",
+    "xresnet1d101",
+  ),
   "model.ecg.pool": ("mean", "mean_max"),
   "model.text.pool": ("first", "mean"),
   "model.alignment": ("pooled", "attention", "transport"),
   "model.compute": ("bfloat16", "float32"),
+  "model.remat": ("none", "products", "layers"),
+  "loss.name": ("sigmoid", "softmax", "fnm"),
   "loss.similarity": ("projected", "frozen"),
   "loss.rule": ("pair", "report", "hard"),
-  "loss.exchange": ("auto", "gather"),
+  "loss.exchange": ("auto", "gather", "ring", "grid"),
 }
 
 POSITIVE = (
+  "loss.tile",
   "data.batch_size",
   "data.rate",
   "data.seconds",
@@ -227,6 +254,11 @@ def to_dict(config):
 def from_dict(values, cls=TrainConfig, prefix=""):
   """Builds a config from nested dicts; unknown names are refused."""
   hints = typing.get_type_hints(cls)
+  values = {
+    name: value
+    for name, value in values.items()
+    if (prefix + name, value) not in RETIRED.items()
+  }
   for name in values:
     if name not in hints:
       raise InputError(_unknown(prefix + name, cls, prefix))
@@ -272,6 +304,11 @@ def check(config):
   for name in POSITIVE:
     if not leaves[name] > 0:
       raise InputError(f"{name}={leaves[name]}: give a number above 0")
+  if config.loss.name == "fnm" and config.loss.rule == "hard":
+    raise InputError(
+      "loss.name='fnm' with loss.rule='hard': it compares similarities, give "
+      "pair or report"
+    )
   model = config.model
   if model.alignment != "pooled" and model.ecg.pool != "mean":
     raise InputError(

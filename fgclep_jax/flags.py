@@ -10,6 +10,27 @@ def add_plot(command):
   command.add_argument("--title", help="default: the name of the file")
 
 
+def add_explanation(command):
+  command.add_argument(
+    "--workdir", required=True, help="of `fgclep train`, or an export"
+  )
+  command.add_argument("--step", type=int, help="checkpoint; default newest")
+  command.add_argument(
+    "--record", required=True, help="a WFDB record, with or without .hea"
+  )
+  command.add_argument("--statement", required=True, help="the text")
+  command.add_argument("--out", required=True, help=".png, .pdf or .svg")
+  command.add_argument(
+    "--method",
+    choices=("occlusion", "alignment"),
+    help="occlusion: fall of the cosine where one lead is flat for one second; "
+    "alignment: the model's own weights; default alignment where it has any",
+  )
+  command.add_argument(
+    "--seed", type=int, default=0, help="of the untrained weights of the check"
+  )
+
+
 def add_data_check(command, run):
   text = "Check a raw archive before a build; samples are not read."
   command = command.add_subparsers(
@@ -47,7 +68,8 @@ def add_evaluation(command):
     "--task",
     default="all",
     help="super, sub, form, rhythm, cpsc, csn, simulated, features (true "
-    "waveform features of simulated records), all, or several with commas",
+    "waveform features of simulated records), retrieval (of reports), all, "
+    "or several with commas",
   )
   command.add_argument("--out", required=True, help="folder of the results")
   command.add_argument(
@@ -66,7 +88,30 @@ def add_evaluation(command):
     help="compare zero-shot with the newest checkpoint of this workdir, on "
     "the same records and resamples; may be given several times",
   )
-  command.add_argument("--prompts", help="JSON file {class: prompt or list}")
+  command.add_argument(
+    "--protocol",
+    default="standard",
+    help="standard, or standard,merl: beside it, bug-compatible figures that "
+    "can be set beside published ones",
+  )
+  command.add_argument(
+    "--prompts",
+    help="JSON file {class: prompt or list} instead of the reviewed prompts; "
+    "with standard,merl the published prompts, used by merl only",
+  )
+  command.add_argument(
+    "--merl-schedule",
+    default="batch",
+    choices=("batch", "epoch"),
+    help="when a probe of merl steps its learning rate; batch, the default: "
+    "after every batch and every epoch, as published",
+  )
+  command.add_argument(
+    "--merl-splits",
+    metavar="FOLDER",
+    help="`data_split` of the published files: their row order, without "
+    "which merl's subsets of cpsc and csn are not the published ones",
+  )
   command.add_argument(
     "--bootstrap", type=int, default=1000, help="resamples of the intervals"
   )
@@ -74,6 +119,30 @@ def add_evaluation(command):
     "--no-baselines",
     action="store_true",
     help="leave out the untrained encoder and the simple features",
+  )
+
+
+def add_export(command):
+  command.add_argument(
+    "--workdir", required=True, help="of `fgclep train`, or an export"
+  )
+  command.add_argument("--step", type=int, help="checkpoint; default newest")
+  command.add_argument(
+    "--out",
+    required=True,
+    metavar="FOLDER",
+    help="model.safetensors, config.json, preprocessor.json, vocab.txt, model "
+    "card; an earlier export there is replaced, anything else refused",
+  )
+  command.add_argument(
+    "--encoder-only",
+    action="store_true",
+    help="leave out the text tower: no zero-shot, embed_ecg stays",
+  )
+  command.add_argument(
+    "--results",
+    metavar="JSON",
+    help="results.json of `fgclep evaluate` on this checkpoint, for the card",
   )
 
 

@@ -4,9 +4,25 @@ The signals carry their labels: a class present adds its own pattern of
 levels to the leads, and the fake model reads the leads' means.
 """
 
+import dataclasses
 import hashlib
 
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeData:
+  """Of the fake configuration: how a model was shown texts."""
+
+  text: str = "statements"
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeConfig:
+  """What evaluation asks of `config.TrainConfig`."""
+
+  data: FakeData = FakeData()
+  note: str = "<b>&</b>"
 
 
 class FakeSplit:
@@ -32,12 +48,18 @@ class FakeSplit:
     self.feature_names = tuple(f"feature {i}" for i in range(count))
     self.digest = hashlib.sha256(f"{name}{seed}{n}".encode()).hexdigest()
     self.partial = False
+    self.metadata = {}
+    self.statements = [()] * n
     self.read = []
     level = 100 * labels @ pattern(count) + rng.normal(0, noise, (n, 12))
     self.level = np.clip(level, -3000, 3000)
 
   def __len__(self):
     return len(self.record_ids)
+
+  @property
+  def statement_offsets(self):
+    return np.cumsum([0, *map(len, self.statements)])
 
   def signals(self, indices, rate, samples):
     self.read.append(np.asarray(indices))
@@ -57,17 +79,27 @@ def pattern(count):
   return np.linalg.qr(rng.normal(size=(12, count)))[0].T
 
 
+class FakeTokenizer:
+  """Every word is a piece."""
+
+  max_tokens = 6
+
+  def lengths(self, texts):
+    return [len(text.split()) for text in texts]
+
+
 class FakeModel:
   """Reads the leads' means; knows the class names as text, or nothing."""
 
   rate, samples = 100, 200
+  tokenizer = FakeTokenizer()
 
   def __init__(self, class_names, trained=True):
     self.class_names = list(class_names)
     self.trained = trained
     kind = "trained" if trained else "untrained"
     self.checkpoint = {"hash": f"fake-{kind}", "step": 7 * trained}
-    self.config = {"model": {"width": 12, "note": "<b>&</b>"}}
+    self.config = FakeConfig()
     self.batches = []
 
   def encode_ecg(self, signals):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from fgclep_jax.models import two_tower
+from fgclep_jax.models import inputs, two_tower
 
 MOMENTUM, EPSILON = 0.1, 1e-5
 
@@ -94,7 +94,7 @@ def token_shape(definition, shapes, samples):
   """Shape of the tokens of two records."""
   signal = jax.ShapeDtypeStruct((2, 12, samples), jnp.float32)
   return jax.eval_shape(
-    lambda params, signal: two_tower.merge(definition, params)(signal),
+    lambda params, signal: tokens(two_tower.merge(definition, params), signal),
     shapes,
     signal,
   ).shape
@@ -106,6 +106,11 @@ def count(shapes):
   for name, value in shapes.items():
     sizes[two_tower.is_statistic(name)] += int(np.prod(value.shape))
   return sizes[False], sizes[True]
+
+
+def tokens(encoder, signal, train=False):
+  """What an encoder makes of records of which everything is there."""
+  return encoder(signal, *inputs.recorded(signal), train=train)[0]
 
 
 def signal(batch, samples, seed=1):
@@ -146,8 +151,8 @@ def compare(model, reference, train, samples, batch=3):
 
   def value(learned, ecg, weight):
     merged = two_tower.merge(definition, {**learned, **still})
-    tokens = merged(ecg, train=train)
-    return (tokens * weight).sum(), (tokens, two_tower.statistics(merged))
+    found = tokens(merged, ecg, train)
+    return (found * weight).sum(), (found, two_tower.statistics(merged))
 
   theirs = tensors(params, grad=True)
   wide = torch.tensor(ecg, dtype=torch.float64, requires_grad=True)
@@ -156,8 +161,8 @@ def compare(model, reference, train, samples, batch=3):
   (expected * torch.tensor(weight)).sum().backward()
   weight = jnp.asarray(weight.swapaxes(1, 2), jnp.float32)
   run = jax.jit(jax.value_and_grad(value, argnums=(0, 1), has_aux=True))
-  (_, (tokens, moved)), (gradients, inward) = run(learned, ecg, weight)
-  near(tokens, expected.detach().numpy().swapaxes(1, 2), 1e-5)
+  (_, (found, moved)), (gradients, inward) = run(learned, ecg, weight)
+  near(found, expected.detach().numpy().swapaxes(1, 2), 1e-5)
   near(inward, wide.grad.numpy(), 1e-4, "signal")
   for name in learned:
     grad = theirs[name].grad.numpy()

@@ -62,11 +62,11 @@ def towers():
   definition, params = two_tower.create(SHORT, 40, 0)
   model = two_tower.merge(definition, params)
   rng = np.random.default_rng(0)
-  tokens, pooled = model.encode_ecg(
+  encoded = model.encode_ecg(
     jnp.asarray(rng.normal(size=(4, 12, 200)), jnp.float32)
   )
   text = model.embed_text(jnp.asarray(rng.integers(1, 40, (6, 5))))
-  return model, tokens, pooled, text
+  return model, encoded, text
 
 
 SHORT = small(data__seconds="2", model__ecg__depth="1")
@@ -87,7 +87,7 @@ def softmax_mixture(statement, tokens, temperature):
 
 
 def test_every_statement_meets_its_own_mixture_of_its_own_record(towers):
-  model, tokens, _, text = towers
+  model, (tokens, _, _), text = towers
   options = {"transport.eps": "0.02", "transport.tau": "0.3"}
   rows = aligned(towers, alignment="transport", **options)
   assert rows.shape == (4, 3, 32)
@@ -100,7 +100,7 @@ def test_every_statement_meets_its_own_mixture_of_its_own_record(towers):
 
 
 def test_attention_is_wired_with_its_temperature(towers):
-  model, tokens, _, text = towers
+  model, (tokens, _, _), text = towers
   rows = aligned(towers, alignment="attention", attention_temperature="0.05")
   tokens = model.project_ecg(tokens)
   wanted = softmax_mixture(text[3], tokens[0], 0.05)
@@ -109,7 +109,7 @@ def test_attention_is_wired_with_its_temperature(towers):
 
 
 def test_pooled_is_one_row_a_record(towers):
-  model, tokens, pooled, _ = towers
+  model, (tokens, pooled, _), _ = towers
   rows = aligned(towers)
   np.testing.assert_allclose(rows, model.project_ecg(pooled), atol=1e-6)
   same = alignment.pooled(model.ecg_projection(tokens))

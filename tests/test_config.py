@@ -85,3 +85,13 @@ def test_all_shipped_configs_load(root):
   for file in files:
     config = c.load(file)
     assert c.from_dict(c.to_dict(config)) == config
+
+
+def test_a_retired_field_is_passed_over_where_it_did_nothing():
+  """Checkpoints of earlier versions are read, unless they used the field."""
+  values = c.to_dict(c.TrainConfig())
+  values["augment"]["lead_dropout"] = 0.0
+  assert c.from_dict(values) == c.TrainConfig()
+  values["augment"]["lead_dropout"] = 0.5
+  with pytest.raises(InputError, match="unknown config field augment"):
+    c.from_dict(values)

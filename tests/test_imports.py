@@ -8,8 +8,8 @@ FLOORS = [
   ("errors",),
   ("signals", "reports", "losses", "metrics", "config", "tree"),
   ("models", "data", "sharding", "optim", "archives"),
-  ("training", "evaluation", "inference", "enhance"),
-  ("cli", "demo", "flags"),
+  ("training", "evaluation", "inference", "enhance", "explain"),
+  ("cli", "demo", "flags", "export"),
 ]
 # Who may import a library; every other file of the package may not.
 OWNERS = {
@@ -28,6 +28,7 @@ OWNERS = {
   "grain": ("data/batches.py",),
   "optax": ("optim.py", "training/"),
   "flax": ("models/",),
+  "safetensors": ("models/weights.py",),
 }
 
 

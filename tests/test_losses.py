@@ -1,13 +1,11 @@
-"""The loss against a float64 NumPy reference, dense and over devices."""
+"""The dense loss against a float64 NumPy reference."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
 
 from fgclep_jax import losses
-from fgclep_jax.errors import InputError
 
 NAMES = ("ecg", "text", "log_scale", "bias")
 
@@ -17,11 +15,12 @@ def unit(rng, *shape):
   return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def draw(rng, rule, k=None, u=None):
+def draw(rng, rule, k=None, u=None, e=None):
   """Random arguments of the loss, float64, with masked pairs and columns."""
   k = k or int(rng.integers(1, 40))
   u = u or int(rng.integers(1, 30))
-  e, q, m = rng.integers(1, 12, 3)
+  drawn, q, m = rng.integers(1, 12, 3)
+  e = e or int(drawn)
   args = {
     "ecg": unit(rng, k, e),
     "text": unit(rng, u, e),
@@ -32,7 +31,7 @@ def draw(rng, rule, k=None, u=None):
   }
   args["pair_weights"][0] = args["text_weights"][0] = 1.0
   if rule == "hard":
-    args["text_ids"] = rng.permutation(1000)[:u]
+    args["text_ids"] = rng.permutation(10 * u)[:u]
     known = np.append(args["text_ids"], -1)
     args["ecg_ids"] = rng.choice(known, (k, m))
   elif rule == "pair":
@@ -115,43 +114,6 @@ def test_dense_equals_reference(rule, seed):
   assert_equal(found, reference(args), 2e-5)
 
 
-@pytest.mark.parametrize("rule", ["pair", "report", "hard"])
-@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (8, 1), (2, 4)])
-def test_sharded_equals_reference(rule, shape):
-  rng = np.random.default_rng([*shape, len(rule)])
-  devices = shape[0] * shape[1]
-  args = draw(rng, rule, k=devices * int(rng.integers(1, 6)), u=13)
-  mesh = jax.make_mesh(
-    shape,
-    ("data", "fsdp"),
-    axis_types=(AxisType.Auto,) * 2,
-    devices=jax.devices()[:devices],
-  )
-  sharded = losses.sharded_soft_sigmoid_loss(mesh, ("data", "fsdp"))
-  with jax.enable_x64(True):
-    found = value_and_grads(sharded, args, jnp.float64)
-  assert_equal(found, reference(args), 1e-12)
-  assert_equal(
-    value_and_grads(sharded, args, jnp.float32), reference(args), 2e-5
-  )
-
-
-def test_one_axis_by_name_and_no_options():
-  rng = np.random.default_rng(3)
-  mesh = jax.make_mesh(
-    (4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4]
-  )
-  ecg, text = jnp.array(unit(rng, 8, 5)), jnp.array(unit(rng, 3, 5))
-  rows = jnp.array(unit(rng, 8, 2))
-  columns = jnp.array(unit(rng, 3, 2))
-  sharded = losses.sharded_soft_sigmoid_loss(mesh)
-  np.testing.assert_allclose(
-    sharded(ecg, text, rows, columns, log_scale=1.0),
-    losses.soft_sigmoid_loss(ecg, text, rows, columns, log_scale=1.0),
-    rtol=1e-6,
-  )
-
-
 def test_multiplicities_equal_repeated_columns():
   """The weighted sum over distinct texts is the papers' sum over pairs."""
   rng = np.random.default_rng(5)
@@ -215,12 +177,9 @@ def test_large_logits_stay_finite():
   assert np.isfinite(grad).all()
 
 
-def test_bad_arguments():
-  mesh = jax.make_mesh(
-    (4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4]
+def test_weight_that_is_no_number_shows():
+  x = jnp.ones((2, 1))
+  value = losses.soft_sigmoid_loss(
+    x, x, x, x, log_scale=1.0, pair_weights=jnp.array([1.0, jnp.nan])
   )
-  with pytest.raises(InputError, match="choose one of"):
-    losses.sharded_soft_sigmoid_loss(mesh, exchange="post")
-  x = jnp.ones((6, 1))
-  with pytest.raises(InputError, match="6 pairs over 4 devices"):
-    losses.sharded_soft_sigmoid_loss(mesh)(x, x, x, x, log_scale=1.0)
+  assert np.isnan(value)

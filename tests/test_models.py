@@ -45,10 +45,12 @@ def random_signal(batch=3, samples=250, seed=0):
 def test_shapes(name, pool):
   config = small(**{"model.ecg.name": name, "model.ecg.pool": pool})
   model, _ = build(config)
-  tokens, pooled = model.encode_ecg(random_signal())
+  tokens, pooled, mask = model.encode_ecg(random_signal())
   count = {"st_vit": 36, "resnet": 63}[name]
   width = {"st_vit": 16, "resnet": 32}[name]
   assert tokens.shape == (3, count, width)
+  assert mask.shape == (3, count)
+  assert mask.all()
   assert pooled.shape == (3, width * (2 if pool == "mean_max" else 1))
   ecg = model.project_ecg(pooled)
   text = model.embed_text(jnp.ones((4, 6), jnp.int32))
@@ -62,7 +64,7 @@ def test_st_vit_patch_order_is_lead_then_time():
   model, _ = build(small(**{"model.ecg.depth": "0"}))
   signal = random_signal(1)
   changed = signal.at[0, 7, 150].add(1.0)
-  before, after = (model.ecg(x) for x in (signal, changed))
+  before, after = (model.encode_ecg(x)[0] for x in (signal, changed))
   moved = np.flatnonzero(np.abs(before - after).max((0, 2)) > 1e-6)
   assert moved.tolist() == [7 * 3 + 1]
 
@@ -124,17 +126,18 @@ def test_abstract_equals_create():
 def test_augment_is_off_by_default_and_changes_when_on():
   signal = random_signal()
   key = jax.random.key(0)
-  still = inputs.augment(key, signal, c.AugmentConfig(), 100)
+  there = inputs.recorded(signal)
+  still, _ = inputs.augment(key, signal, *there, c.AugmentConfig(), 100)
   np.testing.assert_array_equal(still, signal)
   for name, value in {
     "shift_seconds": 1.0,
     "scale": 0.2,
     "noise_mv": 0.1,
     "wander_mv": 0.1,
-    "lead_dropout": 0.5,
     "mask_seconds": 0.5,
   }.items():
-    changed = inputs.augment(key, signal, c.AugmentConfig(**{name: value}), 100)
+    config = c.AugmentConfig(**{name: value})
+    changed, _ = inputs.augment(key, signal, *there, config, 100)
     assert changed.shape == signal.shape
     assert float(jnp.abs(changed - signal).max()) > 0, name
 
@@ -142,9 +145,11 @@ def test_augment_is_off_by_default_and_changes_when_on():
 def test_shift_is_circular_and_bounded():
   signal = random_signal(8, 50)
   config = c.AugmentConfig(shift_seconds=0.1)
-  moved = np.asarray(inputs.augment(jax.random.key(1), signal, config, 100))
+  moved, _ = inputs.augment(
+    jax.random.key(1), signal, *inputs.recorded(signal), config, 100
+  )
   found = set()
-  for before, after in zip(np.asarray(signal), moved, strict=True):
+  for before, after in zip(*map(np.asarray, (signal, moved)), strict=True):
     shifts = [
       n for n in range(-10, 11) if np.array_equal(np.roll(before, n, 1), after)
     ]

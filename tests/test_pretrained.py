@@ -1,6 +1,7 @@
 """BERT folders: equal to torch's BertModel, and every damage is named."""
 
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -77,6 +78,15 @@ def module(read):
   return definition, read.params
 
 
+def hidden_states(model, ids):
+  """[(U, L, W)]: embedded, then after each layer."""
+  x, mask = model.embed(ids)
+  states = [x]
+  for layer in model.layers:
+    states.append(layer(states[-1], mask, None))
+  return states
+
+
 def some_texts(seed):
   """Word pieces of odd lengths, padded to 11; two rows that are full."""
   rng = np.random.default_rng(seed)
@@ -102,7 +112,7 @@ def test_every_layer_equals_torch(both, seed):
   with torch.no_grad():
     out = model(wide, attention_mask=wide > 0, output_hidden_states=True)
   ours = two_tower.merge(*module(read))
-  states = jax.jit(ours.hidden_states)(jnp.asarray(ids))
+  states = jax.jit(functools.partial(hidden_states, ours))(jnp.asarray(ids))
   assert len(states) == len(out.hidden_states) == read.text.depth + 1
   for mine, theirs in zip(states, out.hidden_states, strict=True):
     np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
@@ -168,7 +178,7 @@ def test_golden_activations(tmp_path, root):
   ids = np.array(golden["ids"], np.int32)
   read = pretrained.read(tmp_path, max_tokens=5)
   ours = two_tower.merge(*module(read))
-  hidden = ours.hidden_states(jnp.asarray(ids))
+  hidden = hidden_states(ours, jnp.asarray(ids))
   np.testing.assert_allclose(hidden, golden["hidden"], atol=1e-5)
   np.testing.assert_allclose(
     ours(jnp.asarray(ids)), golden["pooled"], atol=1e-5
@@ -558,3 +568,17 @@ def test_first_nine_layers_freeze_by_rule():
   }
   assert len(expected) == 9 * 16
   assert frozen == expected
+
+
+def test_semantics_are_those_of_the_untouched_encoder(both, tmp_path):
+  """Unit pooler outputs of torch, whatever the batch; 5 texts by 2."""
+  torch = pytest.importorskip("torch")
+  model, read = both
+  text = dataclasses.replace(read.text, pretrained=str(tmp_path))
+  ids = some_texts(3)
+  wide = torch.tensor(ids, dtype=torch.long)
+  with torch.no_grad():
+    pooled = model(wide, attention_mask=wide > 0).pooler_output.numpy()
+  wanted = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+  found = pretrained.semantics(text, ids, batch=2)
+  np.testing.assert_allclose(found, wanted, atol=1e-5)

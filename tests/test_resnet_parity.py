@@ -51,7 +51,7 @@ def test_full_size_values():
   model = parity.build(resnet.resnet18, c.EcgConfig(), 320)
   params = parity.parameters(model)
   signal = parity.signal(2, 320)
-  tokens = model(jnp.asarray(signal))
+  tokens = parity.tokens(model, jnp.asarray(signal))
   expected, _ = reference(
     parity.tensors(params), torch.tensor(signal), (2, 2, 2, 2), False
   )

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import io
 
-from fgclep_jax.data import index, sources, windows
+from fgclep_jax.data import index, sources
 from fgclep_jax.errors import InputError
-from fgclep_jax.signals import simulate, transform
+from fgclep_jax.signals import simulate, transform, windows
 
 NAME = "simulated_ecg"
 

@@ -92,6 +92,21 @@ def test_label_rules_train(simulated, tmp_path, similarity, rule):
   assert values[-3:].mean() < values[:3].mean()
 
 
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"loss__name": "softmax", "loss__rule": "hard"},
+    {"loss__name": "fnm", "loss__similarity": "frozen", "loss__rule": "pair"},
+    {"augment__lead_masking": "0.5", "model__remat": "layers"},
+  ],
+)
+def test_losses_of_others_and_few_leads_train(simulated, tmp_path, changes):
+  quiet(small(**changes), tmp_path, simulated)
+  values = losses(tmp_path)
+  assert np.isfinite(values).all()
+  assert values[-3:].mean() < values[:3].mean()
+
+
 def test_simulated_records_come_first(simulated, tmp_path):
   """Stages, texts and steps; the real split is small on purpose."""
   config = small(
@@ -293,6 +308,13 @@ def test_init_from_starts_with_other_parameters(simulated, tmp_path):
   coarse, _ = checkpoint.restore_params(tmp_path / "coarse")
   for name, value in setup.initial_state(run).params.items():
     np.testing.assert_array_equal(value, coarse[name])
+  quiet(config, tmp_path / "fine", simulated)
+  (tmp_path / "coarse").rename(tmp_path / "elsewhere")
+  run = setup.prepare(config, tmp_path / "fine", simulated, jax.devices()[:1])
+  [before] = run.meta["trained_on"]["before"]  # though it cannot be read now
+  _, meta = checkpoint.read_meta(tmp_path / "elsewhere")
+  assert before == meta["trained_on"]
+  (tmp_path / "elsewhere").rename(tmp_path / "coarse")
   bad = dataclasses.replace(
     config, model=dataclasses.replace(config.model, embedding=16)
   )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import io
 
-from fgclep_jax.data import windows
 from fgclep_jax.errors import InputError
+from fgclep_jax.signals import windows
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_full_depth_values():
   torch = pytest.importorskip("torch")
   model = parity.build(xresnet.xresnet1d101, c.EcgConfig(), 330)
   signal = parity.signal(2, 330)
-  tokens = model(jnp.asarray(signal))
+  tokens = parity.tokens(model, jnp.asarray(signal))
   expected, _ = reference(
     parity.tensors(parity.parameters(model)),
     torch.tensor(signal),
@@ -95,7 +95,7 @@ def test_named_encoders_are_choices(name):
   definition, shapes = two_tower.abstract(config, 50)
   width = {"resnet18": 512, "xresnet1d101": 256}[name]
   assert shapes["ecg_projection.kernel"].shape == (2 * width, 256)
-  tokens, pooled = jax.eval_shape(
+  tokens, pooled, _ = jax.eval_shape(
     lambda params, signal: two_tower.merge(definition, params).encode_ecg(
       signal
     ),

@@ -5,7 +5,11 @@ import pytest
 
 from fgclep_jax import metrics
 from fgclep_jax.errors import InputError
-from fgclep_jax.evaluation.zero_shot import class_embeddings, zero_shot_scores
+from fgclep_jax.evaluation.zero_shot import (
+  add_token_counts,
+  class_embeddings,
+  zero_shot_scores,
+)
 from tests.evaluation_fakes import FakeModel, pattern
 
 NAMES = ("a", "b", "c")
@@ -43,6 +47,16 @@ def test_scores_are_cosines_and_classes_do_not_meet():
   np.testing.assert_array_equal(
     zero_shot_scores(rows[order], classes), scores[order]
   )
+
+
+def test_prompts_that_are_cut_are_flagged():
+  model = FakeModel(NAMES)
+  rows = {name: {"flags": ["n_pos<10"]} for name in "ab"}
+  prompts = {"a": ("one", "1 2 3 4 5 6"), "b": ("1 2 3 4 5 6 7", "one")}
+  add_token_counts({"per_class": rows}, model, prompts)
+  assert rows["a"] == {"flags": ["n_pos<10"], "prompt_tokens": 6}
+  assert rows["b"]["prompt_tokens"] == 7
+  assert rows["b"]["flags"] == ["n_pos<10", "truncated_prompt"]
 
 
 def test_a_model_that_knows_finds_its_classes():

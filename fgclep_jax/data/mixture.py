@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from fgclep_jax.data import windows
-from fgclep_jax.signals import simulate, transform
+from fgclep_jax.signals import simulate, transform, windows
 
 
 class Mixture:

@@ -7,9 +7,9 @@ import pathlib
 
 import numpy as np
 
-from fgclep_jax.data import index, windows
+from fgclep_jax.data import index
 from fgclep_jax.errors import InputError
-from fgclep_jax.signals import leads, transform
+from fgclep_jax.signals import leads, transform, windows
 
 FEATURES = "features"  # the task whose labels are the true waveform features
 

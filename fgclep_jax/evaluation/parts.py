@@ -88,3 +88,11 @@ def unit_ids(patient_ids, record_ids):
   """(n,) str: the patient, or the record where the patient is unknown."""
   pairs = zip(patient_ids, record_ids, strict=True)
   return np.array([f"p/{p}" if p else f"r/{r}" for p, r in pairs])
+
+
+def unit_name(patient_ids):
+  """What is resampled where these are the patients, '' unknown."""
+  known = [bool(patient) for patient in patient_ids]
+  if all(known):
+    return "patient"
+  return "patient, record where unknown" if any(known) else "record"

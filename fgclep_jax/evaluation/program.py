@@ -29,6 +29,9 @@ def evaluate(
   window="cover",
   beside=(),
   probe_tasks=None,
+  protocols=("standard",),
+  merl_schedule="batch",
+  merl_splits=None,
   say=print,
 ):
   """Restores a checkpoint and writes its results for a split.
@@ -40,7 +43,8 @@ def evaluate(
     out: folder of results.json, per_class.csv and report.html.
     tasks: names, or ("all",).
     probe: shares of the train split for the linear probe.
-    prompts: JSON file of prompts, or None for the reviewed ones.
+    prompts: JSON file of prompts, or None for the reviewed ones; with
+      `merl` the published prompts, of which `standard` makes no use.
     resamples: of the bootstrap.
     plain: whether the untrained encoder and simple features stand beside.
     step: checkpoint; None takes the newest.
@@ -48,6 +52,8 @@ def evaluate(
     beside: workdirs of further checkpoints, the newest step of each,
       compared zero-shot on the same records; named after their folders.
     probe_tasks: tasks that are probed; None takes all.
+    protocols: ("standard",) or ("standard", "merl").
+    merl_schedule, merl_splits: see `options.Options`.
     say: prints one line.
 
   Returns:
@@ -76,6 +82,9 @@ def evaluate(
     cache_dir=pathlib.Path(out) / "embeddings",
     window=window,
     probe_tasks=probe_tasks,
+    protocols=protocols,
+    merl_schedule=merl_schedule,
+    merl_splits=merl_splits,
   )
   untrained = model.untrained() if plain else None
   content = evaluation.evaluate(

@@ -8,7 +8,12 @@ Open and filled marks, dashes and labels carry the meaning, not colour.
 import html
 import json
 
-from fgclep_jax.evaluation import figures, results
+from fgclep_jax.evaluation import (
+  figures,
+  report_merl,
+  report_retrieval,
+  results,
+)
 from fgclep_jax.evaluation.page import (
   STYLE,
   between,
@@ -54,8 +59,9 @@ def write(out_dir, content, tables):
       figures.class_picture(task, block),
       figures.roc_picture(tables[task]),
     )
-  first = next(iter(pictures.values()))[0]
-  (out_dir / "report.png").write_bytes(first)
+  if pictures:
+    first = next(iter(pictures.values()))[0]
+    (out_dir / "report.png").write_bytes(first)
   document = page(content, pictures)
   (out_dir / "report.html").write_text(document, encoding="utf-8")
 
@@ -80,7 +86,12 @@ def page(content, pictures):
     )
   for task, block in content["tasks"].items():
     parts += _task(task, block, pictures[task])
-  parts += ["<h2>How it was measured</h2>", _PROTOCOL, _data(data)]
+  if "retrieval" in content:
+    parts += report_retrieval.section(content["retrieval"])
+  parts += ["<h2>How it was measured</h2>", _PROTOCOL]
+  if any("merl" in block for block in content["tasks"].values()):
+    parts.append(report_merl.PROTOCOL)
+  parts.append(_data(data))
   if "command" in content["run"]:
     parts.append(f"<pre>{text(content['run']['command'])}</pre>")
   parts += ["<h2>Model</h2>", _model(model)]
@@ -98,6 +109,7 @@ def _task(task, block, pictures):
     f"{text(strap['unit'])}). All values times 100.</p>"
   )
   yield _macro_table(block)
+  yield from report_merl.beside_standard(block)
   yield _paired(block["paired"])
   yield picture(
     pictures[0],
@@ -106,12 +118,15 @@ def _task(task, block, pictures):
     "line: chance. n is the number of positives.",
   )
   yield _class_table(block)
+  yield from report_merl.class_tables(block)
   yield picture(
     pictures[1],
     "ROC curves. Solid: zero-shot. Dashed: the same model untrained. "
     "Dotted: probe.",
   )
-  yield _prompts(block["zero_shot"]["prompts"])
+  yield _prompts("Prompts", block["zero_shot"])
+  if "prompts" in block.get("zero_shot_merl", {}):
+    yield _prompts("Prompts of merl", block["zero_shot_merl"])
 
 
 def _macro_table(block):
@@ -196,16 +211,19 @@ def _class_table(block):
   return "<h3>Classes</h3>" + grid(head, rows) + note
 
 
-def _prompts(prompts):
-  rows = [
-    f"<tr><td>{text(results.inert(name))}</td><td class='text'>"
-    f"{text(results.inert(' | '.join(texts)))}</td></tr>"
-    for name, texts in prompts["classes"].items()
-  ]
+def _prompts(title, summary):
+  prompts, rows = summary["prompts"], []
+  for name, texts in prompts["classes"].items():
+    row = summary["per_class"][name]
+    cut = ", cut" if "truncated_prompt" in row["flags"] else ""
+    rows.append(
+      f"<tr><td>{text(name)}</td><td class='text'>{text(' | '.join(texts))}"
+      f"</td><td>{row['prompt_tokens']}{cut}</td></tr>"
+    )
   return (
-    f"<h3>Prompts</h3><p class='note'>Source: {text(prompts['source'])}, "
+    f"<h3>{title}</h3><p class='note'>Source: {text(prompts['source'])}, "
     f"sha256 {text(prompts['sha256'][:16])}.</p>"
-    + f"<div class='prompts'>{grid(('Class', 'Prompts'), rows)}</div>"
+    + f"<div class='prompts'>{grid(('Class', 'Prompts', 'Tokens'), rows)}</div>"
   )
 
 

@@ -1,9 +1,7 @@
-"""The content of results.json and the plain files beside it."""
+"""The blocks that results.json is made of."""
 
-import csv
 import dataclasses
 import datetime
-import json
 import pathlib
 import platform
 import sys
@@ -12,6 +10,7 @@ import unicodedata
 import numpy as np
 
 from fgclep_jax import metrics
+from fgclep_jax.reports.prompts import prompt_set_hash
 
 ROLES = {
   "true_features": "ceiling: classifier on the true waveform features",
@@ -22,11 +21,6 @@ CHOICES = (
   "C, and the thresholds of F1, are chosen on the records named choice; "
   "nothing is chosen on the tested ones"
 )
-_COLUMNS = (
-  "protocol", "task", "method", "fraction", "seed", "class", "n", "n_pos",
-  "prevalence", "auroc", "auroc_lo", "auroc_hi", "auprc", "auprc_lo",
-  "auprc_hi", "threshold", "f1", "f1_lo", "f1_hi", "flags",
-)  # fmt: skip
 
 
 def describe_run():
@@ -81,10 +75,10 @@ def describe_data(parts, overlap, options):
   }
 
 
-def describe_cohort(cohort, options):
+def describe_cohort(cohort, options, labels="exact"):
   """The head of a task's block: counts, unit and seed of the bootstrap."""
   return {
-    "labels": "exact",
+    "labels": labels,
     "records": len(cohort.labels),
     "classes": list(cohort.class_names),
     "bootstrap": {
@@ -121,7 +115,7 @@ def place(block, key, summary):
 
   key: (owner, kind, fraction), owner `trained`, `untrained`, a baseline or
   the name of a model that stands beside, kind `zero_shot` or
-  `linear_probe`, fraction "" for zero-shot.
+  `linear_probe`, with `_merl` in that protocol, fraction "" for zero-shot.
   """
   owner, kind, fraction = key
   if owner == "untrained":
@@ -137,13 +131,22 @@ def place(block, key, summary):
     block[kind] = summary
 
 
+def describe_prompts(prompts, source):
+  """The block `prompts`: class -> texts, where from, and their hash."""
+  return {
+    "source": _last_part(source),
+    "sha256": prompt_set_hash(prompts),
+    "classes": {name: list(texts) for name, texts in prompts.items()},
+  }
+
+
 def paired_differences(tables):
   """Differences of macro AUROC on the same resamples, first minus second."""
-  fractions = [fraction for _, _, fraction in _methods(tables) if fraction]
+  fractions = [k[2] for k in methods(tables) if k[1] == "linear_probe"]
   most = max(fractions, key=float, default="")
   probe = ("trained", "linear_probe", most)
   own = ("trained", "zero_shot", "")
-  zero_shot = [key for key in _methods(tables) if key[1] == "zero_shot"]
+  zero_shot = [key for key in methods(tables) if key[1] == "zero_shot"]
   pairs = [(own, key) for key in zero_shot if key != own]
   pairs += [
     (probe, (owner, "linear_probe", most))
@@ -153,16 +156,17 @@ def paired_differences(tables):
   for first, second in pairs:
     drawn = [getattr(tables.get(k), "resampled", None) for k in (first, second)]
     if drawn[0] is not None and drawn[1] is not None:
-      names = {"first": _label(first), "second": _label(second)}
+      names = {"first": label_of(first), "second": label_of(second)}
       found.append(names | metrics.paired_difference(*drawn))
   return found
 
 
-def _methods(tables):
-  return [key for key in tables if key != "cohort"]
+def methods(tables):
+  """Keys (owner, kind, fraction) of a task's tables."""
+  return [key for key in tables if isinstance(key, tuple)]
 
 
-def _label(key):
+def label_of(key):
   """`linear_probe 1.0`, `untrained zero_shot`, ..."""
   owner, kind, fraction = key
   return " ".join(filter(None, [owner * (owner != "trained"), kind, fraction]))
@@ -183,80 +187,6 @@ def clean(value):
   return value if value is None else str(value)
 
 
-def write(out_dir, content, tables):
-  """Writes results.json, per_class.csv, scores.npz, probe_subsets.json.
-
-  Args:
-    out_dir: existing folder.
-    content: nested dict; NaN becomes null.
-    tables: task -> {"cohort": Cohort, (owner, kind, fraction): Table}.
-
-  Returns:
-    The content as written.
-  """
-  content = clean(content)
-  text = json.dumps(content, indent=2, allow_nan=False)
-  (out_dir / "results.json").write_text(text + "\n", encoding="ascii")
-  with open(
-    out_dir / "per_class.csv", "w", encoding="utf-8", newline=""
-  ) as file:
-    writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in _csv_rows(tables):
-      writer.writerow({k: _cell(v) for k, v in row.items()})
-  arrays, subsets = {}, {}
-  for task, found in tables.items():
-    cohort = found["cohort"]
-    arrays[f"{task}/record_ids"] = cohort.record_ids
-    arrays[f"{task}/labels"] = cohort.labels
-    arrays[f"{task}/classes"] = np.array(cohort.class_names, str)
-    for key in _methods(found):
-      judged = found[key]
-      if isinstance(judged, dict):
-        continue
-      arrays[f"{task}/{_label(key)}"] = judged.scores
-      if key[:2] == ("trained", "linear_probe"):
-        ids = [list(map(str, s)) for s in judged.subsets]
-        subsets.setdefault(task, {})[key[2]] = ids
-  np.savez(out_dir / "scores.npz", **arrays)
-  (out_dir / "probe_subsets.json").write_text(json.dumps(subsets) + "\n")
-  return content
-
-
-def _csv_rows(tables):
-  for task, found in tables.items():
-    for key in _methods(found):
-      judged, fraction = found[key], key[2]
-      if isinstance(judged, dict):
-        continue
-      per_seed = dict(enumerate(judged.seeds))
-      if len(per_seed) == 1:
-        per_seed = {0: judged.summary["per_class"]}
-      else:
-        per_seed["mean"] = judged.summary["per_class"]
-      for seed, classes in per_seed.items():
-        for name, row in classes.items():
-          yield {
-            "protocol": "standard",
-            "task": task,
-            "method": _label((*key[:2], "")),
-            "fraction": fraction,
-            "seed": seed if fraction else "",
-            "class": name,
-            **row,
-            "flags": " ".join(row["flags"]),
-          }
-
-
-def _cell(value):
-  """A CSV cell that no spreadsheet takes for a formula."""
-  value = clean(value)
-  if isinstance(value, str):
-    value = inert(value)
-    return f"'{value}" if value[:1] in "=+-@" and value else value
-  return "" if value is None else value
-
-
 def inert(text):
   """Text without control, escape or direction characters."""
   return "".join(
@@ -265,34 +195,26 @@ def inert(text):
   )
 
 
-def summary_lines(content):
-  """One line per task and method, and per paired difference."""
-  for task, block in content["tasks"].items():
-    for name, summary in methods_of(block):
-      yield f"{task:10s} {inert(name):42s} {macro_text(summary)}"
-    for pair in block["paired"]:
-      low, high = pair["ci95"]
-      names = f"{pair['first']} minus {pair['second']}".replace("_", " ")
-      yield (
-        f"{task:10s} {inert(names):42s} {pair['difference']:+.3f} "
-        f"[{low:+.3f}, {high:+.3f}]"
-      )
-
-
 def methods_of(block):
-  """(name, summary) of every method in a task's block, best known first."""
-  kinds = {"": block, "untrained: ": block.get("untrained", {})}
-  for name, entry in block.get("beside", {}).items():
-    kinds[f"beside {name}: "] = entry
-  for name, entry in block.get("baselines", {}).items():
-    kind = entry["role"].split(":")[0]
-    kinds[f"{name.replace('_', ' ')} ({kind}): "] = entry
+  """(name, summary) of the `standard` methods of a task, best known first."""
+  kinds = owners_of(block)
   for owner, entry in kinds.items():
     if "zero_shot" in entry:
       yield f"{owner}zero-shot", entry["zero_shot"]
   for owner, entry in kinds.items():
     for fraction, summary in entry.get("linear_probe", {}).items():
       yield f"{owner}probe {float(fraction):.0%}", summary
+
+
+def owners_of(block):
+  """{start of a method's name: the block that holds its summaries}."""
+  kinds = {"": block, "untrained: ": block.get("untrained", {})}
+  for name, entry in block.get("beside", {}).items():
+    kinds[f"beside {name}: "] = entry
+  for name, entry in block.get("baselines", {}).items():
+    kind = entry["role"].split(":")[0]
+    kinds[f"{name.replace('_', ' ')} ({kind}): "] = entry
+  return kinds
 
 
 def macro_text(summary, suffix=""):
@@ -302,7 +224,12 @@ def macro_text(summary, suffix=""):
     reasons = summary.get("reasons", {})
     reason = reasons.get(f"macro_auroc{suffix}", summary.get("reason", ""))
     return inert(f"no value: {reason}")
-  bounds = summary[f"ci95{suffix}"]
-  between = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
   classes = summary[f"classes_averaged{suffix}"]
-  return f"{value:.3f}{between} over {classes} classes"
+  text = with_interval(value, summary[f"ci95{suffix}"])
+  return f"{text} over {classes} classes"
+
+
+def with_interval(value, bounds):
+  """`0.913 [0.890, 0.934]`."""
+  between = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
+  return "no value" if value is None else f"{value:.3f}{between}"

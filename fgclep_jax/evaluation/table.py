@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from fgclep_jax import metrics
-from fgclep_jax.evaluation.parts import unit_ids
+from fgclep_jax.evaluation.parts import unit_ids, unit_name
 
 FEW = 10  # positives or negatives below which a class stands apart
 
@@ -42,13 +42,9 @@ def make_cohort(class_names, labels, record_ids, patient_ids, resamples, seed):
   sets |= {c: np.arange(labels.shape[1]) == c for c in np.flatnonzero(defined)}
   sets = {name: mask for name, mask in sets.items() if mask.any()}
   draws = metrics.accepted_draws(stream, labels, sets, resamples)
-  known = np.array([bool(p) for p in patient_ids])
-  unit = "patient" if known.all() else "record"
-  if known.any() and not known.all():
-    unit = "patient, record where unknown"
   return Cohort(
     tuple(class_names), labels, np.asarray(record_ids, str), defined, enough,
-    draws, unit, stream.unit_count,
+    draws, unit_name(patient_ids), stream.unit_count,
   )  # fmt: skip
 
 

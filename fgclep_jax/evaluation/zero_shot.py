@@ -35,6 +35,22 @@ def class_embeddings(model, prompts):
   return means / np.maximum(length, 1e-12)
 
 
+def add_token_counts(summary, model, prompts):
+  """Adds to every class the word pieces of its longest prompt, and a flag
+  where the model does not read the whole of it.
+
+  Args:
+    summary: of a table, with `per_class`.
+    model: has `tokenizer.lengths(list of str)` and `tokenizer.max_tokens`.
+    prompts: dict class -> sequence of prompts.
+  """
+  for name, texts in prompts.items():
+    row = summary["per_class"][name]
+    row["prompt_tokens"] = max(model.tokenizer.lengths(list(texts)))
+    if row["prompt_tokens"] > model.tokenizer.max_tokens:
+      row["flags"].append("truncated_prompt")
+
+
 def zero_shot_scores(embedding, classes):
   """Cosines (n, C) float32 of unit rows (n, E) with unit rows (C, E)."""
   scores = np.asarray(embedding, np.float64) @ classes.T

@@ -123,5 +123,6 @@ def _weights(weights, like, kind):
 
 def normalise(total, weight):
   """total / weight, and 0 with zero gradient where all is masked."""
-  safe = jnp.where(weight > 0, weight, 1)
-  return jnp.where(weight > 0, total / safe, 0)
+  # A weight that is not a number is not masked: it has to show.
+  safe = jnp.where(weight == 0, 1, weight)
+  return jnp.where(weight == 0, 0, total / safe)

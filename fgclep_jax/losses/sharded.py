@@ -1,37 +1,40 @@
 """The loss of pairs that are split over devices."""
 
+import functools
+import math
+
 import jax
-import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.losses import dense
-
-EXCHANGES = ("auto", "gather")
+from fgclep_jax.losses import arguments, exchanges, moments, one_pass
 
 
-def sharded_soft_sigmoid_loss(mesh, axis="data", exchange="auto"):
-  """The same loss with the pairs split over devices.
+def sharded_soft_sigmoid_loss(mesh, axis="data", exchange="auto", tile=1024):
+  """The same loss with pairs and statements split over devices.
+
+  Every exchange is exact, computes each tile once and in tiles as
+  `tiled_soft_sigmoid_loss` does, and exchanges gradients explicitly, as
+  sums where they belong. What each sends: `exchanges.bytes_sent`.
 
   Args:
-    mesh: the device mesh.
+    mesh: the device mesh, D devices along `axis`.
     axis: mesh axis, or tuple of axes, that splits the K pairs.
-    exchange: how statements meet pairs. `gather`: each device holds U / D
-      statements, all are gathered. `auto` takes the cheapest.
+    exchange: how statements meet pairs. `gather`: every device gathers all
+      statements, cheap where they are few. `ring`: the statements go around,
+      the least memory. `grid`: the D devices as r x c, rows gathered over c
+      and columns over r, r x c being whatever sends the fewest bytes: square
+      for K = U. `auto`: the one that sends the fewest bytes.
+    tile: rows and columns of a tile at most.
 
   Returns:
     A function with the arguments of `soft_sigmoid_loss` on global arrays. K
-    must be divisible by the number of devices along `axis`; U is padded
-    inside. Value and gradients equal the dense loss.
+    must be divisible by D; U is padded inside. Value and gradients equal the
+    dense loss; weights, semantics and ids get no gradient.
   """
-  if exchange not in EXCHANGES:
-    raise InputError(
-      f"exchange={exchange!r}: choose one of {', '.join(EXCHANGES)}"
-    )
+  _check(exchange)
   axes = (axis,) if isinstance(axis, str) else tuple(axis)
-  devices = 1
-  for name in axes:
-    devices *= mesh.shape[name]
+  devices = math.prod(mesh.shape[name] for name in axes)
 
   def loss(ecg, text, ecg_semantics=None, text_semantics=None, **options):
     if ecg.shape[0] % devices:
@@ -39,72 +42,58 @@ def sharded_soft_sigmoid_loss(mesh, axis="data", exchange="auto"):
         f"{ecg.shape[0]} pairs over {devices} devices: the number of pairs "
         "must be divisible by the number of devices"
       )
-    rows, columns, scalars = _arguments(
+    rows, columns, scalars = arguments.sort(
       ecg, text, ecg_semantics, text_semantics, **options
     )
-    columns = _pad_columns(columns, -len(text) % devices)
-
-    def local(rows, columns, scalars):
-      columns = jax.tree.map(
-        lambda x: jax.lax.all_gather(x, axes, tiled=True), columns
-      )
-      total, pairs, texts = dense.sums(**rows, **columns, **scalars)
-      total, pairs = jax.lax.psum((total, pairs), axes)
-      # The gathered weights are equal everywhere; the mean says so to JAX.
-      return dense.normalise(total, pairs * jax.lax.pmean(texts, axes))
-
-    split = P(axes)
-    return jax.shard_map(
-      local, mesh=mesh, in_specs=(split, split, P()), out_specs=P()
-    )(rows, columns, scalars)
+    missing = -text.shape[0] % devices
+    columns = {n: arguments.pad(x, missing) for n, x in columns.items()}
+    meet = _meeting(exchange, devices, rows, columns, axes, tile)
+    function = functools.partial(
+      one_pass.loss,
+      meet=meet,
+      total=functools.partial(jax.lax.psum, axis_name=axes),
+      by_moments=moments.cheaper(rows, columns),
+    )
+    learned, given = arguments.part(rows, columns, scalars)
+    spread = functools.partial(_spread, function, mesh, axes)
+    return one_pass.differentiable(spread)(learned, given)
 
   return loss
 
 
-def _arguments(
-  ecg,
-  text,
-  ecg_semantics,
-  text_semantics,
-  *,
-  log_scale,
-  bias=None,
-  pair_weights=None,
-  text_weights=None,
-  semantics_mask=None,
-  ecg_ids=None,
-  text_ids=None,
-):
-  """Sorts the arguments by what is split, leaving out those not given."""
-  kind = jnp.promote_types(ecg.dtype, jnp.float32)
-  if text_weights is None:
-    text_weights = jnp.ones(text.shape[:1], kind)
-  rows = {
-    "ecg": ecg,
-    "ecg_semantics": ecg_semantics,
-    "pair_weights": pair_weights,
-    "semantics_mask": semantics_mask,
-    "ecg_ids": ecg_ids,
-  }
-  columns = {
-    "text": text,
-    "text_semantics": text_semantics,
-    "text_weights": text_weights,
-    "text_ids": text_ids,
-  }
-  scalars = {"log_scale": jnp.asarray(log_scale)}
-  if bias is not None:
-    scalars["bias"] = jnp.asarray(bias)
-
-  def given(group):
-    return {name: x for name, x in group.items() if x is not None}
-
-  return given(rows), given(columns), scalars
+def _check(name):
+  if name not in exchanges.EXCHANGES:
+    raise InputError(
+      f"exchange={name!r}: choose one of {', '.join(exchanges.EXCHANGES)}"
+    )
 
 
-def _pad_columns(columns, count):
-  """Adds `count` columns of weight 0."""
-  return {
-    name: jnp.pad(x, [(0, count)] + [(0, 0)] * (x.ndim - 1))
-    for name, x in columns.items()
-  }
+def _meeting(name, devices, rows, columns, axes, tile):
+  """The function `meet` of `one_pass.loss`."""
+  if name == "auto":
+    name = exchanges.cheapest(devices, rows, columns)
+  if name == "ring":
+    return functools.partial(
+      exchanges.ring, axes=axes, devices=devices, tile=tile
+    )
+  shape = (devices, 1)
+  if name == "grid":
+    shape = exchanges.grid_shape(devices, rows, columns)
+  return functools.partial(exchanges.grid, axes=axes, shape=shape, tile=tile)
+
+
+def _spread(function, mesh, axes, learned, given, gradients):
+  """The same function over global arrays, their first axes split."""
+
+  def spec(tree):
+    return {name: P(axes) if x.ndim else P() for name, x in tree.items()}
+
+  # The gradients are added up by hand, so JAX need not follow which array
+  # is the same on all devices.
+  return jax.shard_map(
+    functools.partial(function, gradients=gradients),
+    mesh=mesh,
+    in_specs=(spec(learned), spec(given)),
+    out_specs=(P(), spec(learned) if gradients else None),
+    check_vma=False,
+  )(learned, given)

@@ -4,6 +4,7 @@ Source: Devlin et al. 2019, arXiv 1810.04805; parameter layout as in the
 Hugging Face folders (word, position and type embeddings, layers, pooler).
 """
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -64,7 +65,9 @@ class Bert(nnx.Module):
   piece), or the mean over the word pieces (`mean`).
   """
 
-  def __init__(self, config, vocabulary_size, *, dtype, rngs):
+  def __init__(
+    self, config, vocabulary_size, *, dtype, rngs, remat="none", scan=False
+  ):
     self.embeddings = Embeddings(config, vocabulary_size, rngs=rngs)
     self.layers = nnx.List(
       Layer(config, dtype=dtype, rngs=rngs) for _ in range(config.depth)
@@ -77,22 +80,36 @@ class Bert(nnx.Module):
     self.dtype = dtype
     self.width = config.width
     self.rate = config.dropout
+    self.remat, self.scan = remat, scan
 
-  def hidden_states(self, ids, *, key=None):
-    """(U, L) word pieces -> [(U, L, W)]: embedded, then after each layer."""
-    first, *keys = layers.split_key(key, 1 + len(self.layers))
+  def embed(self, ids, key=None):
+    """(U, L) word pieces -> embedded (U, L, W), and which are attended to."""
     mask = ids > 0
     # A row of padding only attends to its first place, not to nothing.
     mask = mask.at[:, 0].set(True)
-    states = [layers.dropout(self.embeddings(ids), self.rate, first)]
-    for layer, layer_key in zip(self.layers, keys, strict=True):
-      states.append(layer(states[-1], mask, layer_key))
-    return states
+    return layers.dropout(self.embeddings(ids), self.rate, key), mask
 
   def __call__(self, ids, *, key=None):
-    x = self.hidden_states(ids, key=key)[-1]
+    first, *keys = layers.split_key(key, 1 + len(self.layers))
+    x, mask = self.embed(ids, first)
+    x = layers.apply_layers(
+      self.layers, x, mask, keys, self.remat, self.scan
+    )
     if self.pool == "mean":
       weight = (ids > 0)[..., None].astype(jnp.float32)
       return (x * weight).sum(1) / jnp.maximum(weight.sum(1), 1)
     pooled = jnp.tanh(self.pooler(x[:, 0].astype(self.dtype)))
     return pooled.astype(jnp.float32)
+
+
+def abstract(config, vocabulary_size):
+  """The definition of a float32 `Bert`, to be merged with parameters."""
+  model = nnx.eval_shape(
+    lambda: Bert(
+      config,
+      vocabulary_size,
+      dtype=jnp.float32,
+      rngs=nnx.Rngs(params=jax.random.key(0)),
+    )
+  )
+  return nnx.split(model)[0]

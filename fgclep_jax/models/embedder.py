@@ -9,13 +9,20 @@ import numpy as np
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import inputs, two_tower
 from fgclep_jax.reports.tokenizer import Tokenizer
-from fgclep_jax.signals import leads, transform
+from fgclep_jax.signals import leads as leads_lib
+from fgclep_jax.signals import transform, windows
 
 BATCH = 64  # records, or texts, that are encoded at once
 
 
 class Model:
-  """Two towers with their tokenizer.
+  """Two towers with their tokenizer, or an ECG encoder alone.
+
+  Args of the constructor:
+    config: `config.TrainConfig`.
+    vocabulary: word pieces, or None for an ECG encoder alone.
+    params: {dotted name: array}, or None to draw them.
+    checkpoint: origin of the parameters.
 
   Attributes:
     config: `config.TrainConfig`.
@@ -32,13 +39,15 @@ class Model:
       "step": 0,
       "hash": f"untrained, seed {config.seed}",
     }
-    text = config.model.text
-    self.tokenizer = Tokenizer(vocabulary, text.max_tokens, text.lowercase)
+    text, self.tokenizer, pieces = config.model.text, None, None
+    if vocabulary is not None:
+      self.tokenizer = Tokenizer(vocabulary, text.max_tokens, text.lowercase)
+      pieces = len(vocabulary)
     # Static part: drawn abstractly, no parameter is allocated.
-    definition, drawn = two_tower.abstract(config, len(vocabulary))
+    definition, drawn = two_tower.abstract(config, pieces)
     self.definition = definition
     if params is None:
-      _, params = two_tower.create(config, len(vocabulary), config.seed)
+      _, params = two_tower.create(config, pieces, config.seed)
     elif missing := sorted(drawn.keys() ^ params.keys()):
       raise InputError(
         f"parameters do not fit the config: {', '.join(missing[:5])}"
@@ -48,10 +57,13 @@ class Model:
   def untrained(self, seed=0):
     """The same model with freshly drawn parameters."""
     config = dataclasses.replace(self.config, seed=seed)
-    return Model(config, self.tokenizer.vocabulary)
+    return Model(config, self.tokenizer and self.tokenizer.vocabulary)
 
   def encode_ecg(self, signal_uv):
     """Encodes records at the model's own rate and length.
+
+    A lead of zeros alone is absent, zeros after the last sample of all
+    leads are padding: neither is attended to, or pooled.
 
     Args:
       signal_uv: (B, 12, samples) int16 microvolts.
@@ -61,55 +73,77 @@ class Model:
       pooled encoder output before the projection.
     """
     signal_uv = np.asarray(signal_uv)
-    if signal_uv.shape[1:] != (leads.COUNT, self.samples):
+    if signal_uv.shape[1:] != (leads_lib.COUNT, self.samples):
       raise InputError(
         f"signal of shape {signal_uv.shape}: give (B, 12, {self.samples})"
       )
     return self._in_batches(_encode_ecg, signal_uv)
 
-  def embed_ecg(self, signal_uv, rate):
-    """Embeds records of any rate and length.
+  def embed_ecg(self, signal_uv, rate, leads=leads_lib.LEADS):
+    """Embeds records of any rate, length and set of leads.
+
+    Where I and II are given, the other limb leads are derived from them. Of
+    a record longer than the model's the windows that cover it are embedded,
+    and their mean taken.
 
     Args:
-      signal_uv: (12, T) or (B, 12, T) int16 microvolts.
+      signal_uv: (L, T) or (B, L, T) int16 microvolts.
       rate: samples per second.
+      leads: names of the L rows, in any order.
 
     Returns:
       (E,) or (B, E) float32 unit rows.
+
+    Raises:
+      InputError: other numbers than these, or an unknown lead.
     """
     signal_uv = np.asarray(signal_uv)
-    single = signal_uv.ndim == 2
-    rows = np.stack(
-      [
-        transform.crop_or_pad(
-          transform.resample(row, rate, self.rate), self.samples
-        )[0]
-        for row in (signal_uv[None] if single else signal_uv)
-      ]
-    )
-    embedding, _ = self.encode_ecg(rows)
-    return embedding[0] if single else embedding
+    records = signal_uv[None] if signal_uv.ndim == 2 else signal_uv
+    records = _checked(records, signal_uv, rate, leads)
+    seen = [
+      windows.cover(
+        transform.resample(_twelve(record, leads), rate, self.rate),
+        self.samples,
+      )
+      for record in records
+    ]
+    rows, _ = self.encode_ecg(np.concatenate(seen))
+    parts = np.split(rows, np.cumsum([len(part) for part in seen])[:-1])
+    mean = np.stack([part.mean(axis=0) for part in parts])
+    length = np.linalg.norm(mean, axis=1, keepdims=True)
+    mean = np.where(length > 0, mean / np.maximum(length, 1e-12), mean)
+    return mean[0] if signal_uv.ndim == 2 else mean
 
   def embed_text(self, texts):
-    """List of U str -> (U, E) float32 unit rows."""
+    """List of U str -> (U, E) float32 unit rows.
+
+    Raises:
+      InputError: the model is an ECG encoder alone.
+    """
+    if self.tokenizer is None:
+      raise InputError(
+        "this model is an ECG encoder exported without its text tower: use a "
+        "workdir, or an export made without --encoder-only"
+      )
     ids = self.tokenizer.encode(texts)
     width = 1 << max(3, (ids.shape[1] - 1).bit_length())  # few compilations
     width = min(width, self.config.model.text.max_tokens)
     ids = np.pad(ids, [(0, 0), (0, width - ids.shape[1])])
     return self._in_batches(_embed_text, ids)[0]
 
-  def zero_shot(self, signal_uv, rate, texts):
+  def zero_shot(self, signal_uv, rate, texts, leads=leads_lib.LEADS):
     """Cosine of one record with each text.
 
     Args:
-      signal_uv: (12, T) int16 microvolts.
+      signal_uv: (L, T) int16 microvolts.
       rate: samples per second.
       texts: list of U str.
+      leads: names of the L rows, in any order.
 
     Returns:
       {text: cosine in [-1, 1]}.
     """
-    scores = self.embed_text(texts) @ self.embed_ecg(signal_uv, rate)
+    scores = self.embed_text(texts) @ self.embed_ecg(signal_uv, rate, leads)
     return dict(zip(texts, map(float, scores), strict=True))
 
   def _in_batches(self, function, rows):
@@ -123,10 +157,34 @@ class Model:
     return tuple(np.concatenate(group) for group in zip(*parts, strict=True))
 
 
+def _checked(records, given, rate, leads):
+  """(B, L, T) int16; raises InputError as `Model.embed_ecg` says."""
+  if records.ndim != 3 or records.shape[1] != len(leads) or not records.size:
+    raise InputError(
+      f"signal of shape {given.shape} with {len(leads)} leads: give (L, T) or "
+      "(B, L, T), and the names of the L leads"
+    )
+  if records.dtype.kind not in "iu" or np.abs(records).max() > 2**15:
+    raise InputError(
+      f"signal of type {records.dtype}, from {records.min():g} to "
+      f"{records.max():g}: give int16 microvolts (millivolts times 1000, "
+      "rounded)"
+    )
+  if not rate > 0:
+    raise InputError(f"rate {rate}: give the samples per second")
+  return records.astype(np.int16)
+
+
+def _twelve(record, leads):
+  """(L, T) int16 -> (12, T), absent leads zero."""
+  placed, missing = leads_lib.place(record, leads)
+  return leads_lib.derive(placed, missing)[0]
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _encode_ecg(definition, params, signal):
   model = two_tower.merge(definition, params)
-  _, pooled = model.encode_ecg(inputs.millivolts(signal))
+  _, pooled, _ = model.encode_ecg(inputs.millivolts(signal))
   return model.project_ecg(pooled), pooled
 
 

@@ -65,6 +65,52 @@ class Attention(nnx.Module):
     return self.out(mixed.reshape(x.shape))
 
 
+REMAT = {
+  "none": None,
+  # Keeps what matrix products give, computes the rest again backwards.
+  "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  # Keeps the input of each layer alone.
+  "layers": jax.checkpoint_policies.nothing_saveable,
+}
+
+
+def apply_layers(blocks, x, mask, keys, remat="none", scan=False):
+  """Runs transformer layers one after another.
+
+  Args:
+    blocks: modules of equal structure, called as (x, mask, key).
+    x: (B, N, W).
+    mask: (B, N) bool of the tokens that exist, or None.
+    keys: one random key a layer, or Nones.
+    remat: what is kept for the gradient, a name in `REMAT`.
+    scan: one compiled layer that is gone through: compiles faster, runs
+      slower and needs more memory (parameters are stacked at every step).
+
+  Returns:
+    (B, N, W).
+  """
+
+  def apply(block, x, key):
+    return block(x, mask, key)
+
+  if remat != "none":
+    apply = nnx.remat(apply, policy=REMAT[remat])
+  if not scan or len(blocks) < 2:
+    for block, key in zip(blocks, keys, strict=True):
+      x = apply(block, x, key)
+    return x
+  definition, _ = nnx.split(blocks[0])
+  states = [nnx.state(block) for block in blocks]
+  stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+  keys = None if keys[0] is None else jnp.stack(keys)
+
+  def step(x, layer):
+    state, key = layer
+    return apply(nnx.merge(definition, state), x, key), None
+
+  return jax.lax.scan(step, x, (stacked, keys))[0]
+
+
 class Mlp(nnx.Module):
   """Two dense layers with an exact GELU between them."""
 

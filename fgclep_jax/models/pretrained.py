@@ -10,12 +10,12 @@ import dataclasses
 import json
 import pathlib
 
+import jax
 import numpy as np
-import safetensors.numpy
 
 from fgclep_jax.config import TextConfig
 from fgclep_jax.errors import InputError
-from fgclep_jax.models import bert_table, weights
+from fgclep_jax.models import bert, bert_table, layers, two_tower, weights
 from fgclep_jax.reports import tokenizer
 
 # Key of config.json -> field of TextConfig, largest value believed.
@@ -94,6 +94,33 @@ def read_for(text):
 def vocabulary_for(text):
   """Word pieces of the folder that a `TextConfig` names, as in `read_for`."""
   return read_vocabulary(text.pretrained, _check_sizes(text).vocabulary_size)
+
+
+def semantics(text, ids, batch=256):
+  """What the untouched encoder makes of texts: the similarity of labels.
+
+  Args:
+    text: `TextConfig` that names a folder.
+    ids: (n, L) int32 word pieces of its vocabulary.
+    batch: texts that are encoded at once.
+
+  Returns:
+    (n, W) float32 unit rows.
+  """
+  read = read_for(text)
+  definition = bert.abstract(read.text, len(read.vocabulary))
+
+  @jax.jit
+  def encode(params, ids):
+    return layers.unit(two_tower.merge(definition, params)(ids))
+
+  params = jax.device_put(read.params)
+  rows = np.pad(ids, [(0, -len(ids) % batch), (0, 0)])
+  found = [
+    np.asarray(encode(params, rows[start : start + batch]))
+    for start in range(0, len(rows), batch)
+  ]
+  return np.concatenate(found)[: len(ids)]
 
 
 def read_config(folder, pool="first"):
@@ -188,9 +215,7 @@ def write(folder, params, text, vocabulary=None):
     value = np.asarray(params[row.inside], np.float32)
     value = value.T if row.transposed else value
     tensors[row.outside] = np.ascontiguousarray(value)
-  safetensors.numpy.save_file(
-    tensors, folder / "model.safetensors", metadata={"format": "pt"}
-  )
+  weights.write(folder / "model.safetensors", tensors, {"format": "pt"})
   sizes = {key: getattr(text, field) for key, (field, _) in SIZES.items()}
   values = {"architectures": ["BertModel"], **FIXED, **sizes}
   values["layer_norm_eps"] = text.norm_epsilon

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from fgclep_jax.models import layers
 from fgclep_jax.models.st_vit import LEADS
 
 
@@ -76,13 +77,17 @@ class ResNet(nnx.Module):
 
   A stem of kernel 7 and stride 2 without max-pool, then stages of width
   w, 2w, 4w, 8w with strides 1, 2, 2, 2. Width 64 and two blocks a stage is
-  the ResNet-18 of MERL (arXiv 2403.06659).
+  the ResNet-18 of MERL (arXiv 2403.06659). Silence is part of the statistics
+  of its batch norms.
   """
 
-  def __init__(self, config, *, samples, rate, dtype, rngs):
-    del samples, rate  # any length, any rate
+  def __init__(
+    self, config, *, samples, rate, dtype, rngs, remat="none", scan=False
+  ):
+    del samples, rate, scan  # any length, any rate; blocks differ
     rest = {"dtype": dtype, "rngs": rngs}
-    self.dtype = dtype
+    self.dtype, self.remat = dtype, remat
+    self.stride = 2 ** len(config.stages)  # samples from token to token
     self.stem = ConvNorm(LEADS, config.width, 7, 2, **rest)
     blocks, inputs = [], config.width
     for stage, count in enumerate(config.stages):
@@ -96,20 +101,37 @@ class ResNet(nnx.Module):
     self.blocks = nnx.List(blocks)
     self.width = inputs
 
-  def __call__(self, signal, *, train=False, key=None):
-    del key  # no dropout
+  def __call__(self, signal, leads, samples, *, train=False, key=None):
+    """Tokens, and (B, N) bool which are there; see `TwoTower.encode_ecg`."""
+    del leads, key  # absent leads are zeros; no dropout
     x = jnp.swapaxes(signal, 1, 2).astype(self.dtype)
     x = jax.nn.relu(self.stem(x, train))
-    for block in self.blocks:
-      x = block(x, train)
-    return x.astype(jnp.float32)
+    x = apply_blocks(self.blocks, x, train, self.remat)
+    return x.astype(jnp.float32), begun(x, self.stride, samples)
 
 
-def resnet18(config, *, samples, rate, dtype, rngs):
+def apply_blocks(blocks, x, train, remat):
+  """Runs residual blocks; `remat` is a name in `layers.REMAT`."""
+
+  def apply(block, x):
+    return block(x, train)
+
+  if remat != "none":
+    apply = nnx.remat(apply, policy=layers.REMAT[remat])
+  for block in blocks:
+    x = apply(block, x)
+  return x
+
+
+def begun(tokens, stride, samples):
+  """(B, N) bool: whether the first sample of a token is there."""
+  return jnp.arange(tokens.shape[1]) * stride < samples[:, None]
+
+
+def resnet18(config, **options):
   """MERL's ResNet-18: (B, 12, 5000) -> tokens (B, 313, 512).
 
   `width`, `stages` and `kernel` of `config.EcgConfig` are set by the name.
   """
   sizes = {"width": 64, "stages": (2, 2, 2, 2), "kernel": 3}
-  config = dataclasses.replace(config, **sizes)
-  return ResNet(config, samples=samples, rate=rate, dtype=dtype, rngs=rngs)
+  return ResNet(dataclasses.replace(config, **sizes), **options)

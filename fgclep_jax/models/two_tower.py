@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from fgclep_jax.models import layers
+from fgclep_jax.models import inputs, layers, st_vit
 from fgclep_jax.models.bert import Bert
 from fgclep_jax.models.resnet import ResNet, resnet18
-from fgclep_jax.models.st_vit import StVit
 from fgclep_jax.models.xresnet import xresnet1d101
 
 ENCODERS = {
-  "st_vit": StVit,
+  "st_vit": st_vit.StVit,
+  **{f"st_vit_{size}": st_vit.sized(size) for size in st_vit.SIZES},
   "resnet": ResNet,
   "resnet18": resnet18,
   "xresnet1d101": xresnet1d101,
@@ -24,26 +24,33 @@ class TwoTower(nnx.Module):
 
   Args of the constructor:
     config: `config.TrainConfig`.
-    vocabulary_size: rows of the word table.
+    vocabulary_size: rows of the word table; None leaves out all that is of
+      texts: the ECG encoder and its projection stay.
     rngs: `nnx.Rngs` that draws the parameters.
   """
 
   def __init__(self, config, vocabulary_size, *, rngs):
     model, data = config.model, config.data
-    dtype = DTYPES[model.compute]
+    rest = {
+      "dtype": DTYPES[model.compute],
+      "rngs": rngs,
+      "remat": model.remat,
+      "scan": model.scan_layers,
+    }
     self.ecg = ENCODERS[model.ecg.name](
       model.ecg,
       samples=round(data.rate * data.seconds),
       rate=data.rate,
-      dtype=dtype,
-      rngs=rngs,
+      **rest,
     )
     self.pool = model.ecg.pool
     width = self.ecg.width * (2 if self.pool == "mean_max" else 1)
     self.ecg_projection = layers.linear(
       width, model.embedding, dtype=jnp.float32, bias=False, rngs=rngs
     )
-    self.text = Bert(model.text, vocabulary_size, dtype=dtype, rngs=rngs)
+    if vocabulary_size is None:
+      return
+    self.text = Bert(model.text, vocabulary_size, **rest)
     self.text_projection = layers.Mlp(
       self.text.width,
       model.embedding,
@@ -55,14 +62,40 @@ class TwoTower(nnx.Module):
     bias = config.loss.bias
     self.bias = None if bias is None else nnx.Param(jnp.float32(bias))
 
-  def encode_ecg(self, signal, *, train=False, key=None):
-    """(B, 12, T) mV -> tokens (B, N, W), pooled features (B, W or 2 W)."""
-    tokens = self.ecg(signal, train=train, key=key)
+  def encode_ecg(
+    self, signal, leads=None, samples=None, *, train=False, key=None
+  ):
+    """Encodes records of any leads and of any length up to T.
+
+    What is not there has no influence, whatever the signal holds in its
+    place: it is set to zero, not attended to (st_vit) and not pooled.
+
+    Args:
+      signal: (B, 12, T) mV.
+      leads: (B, 12) bool, which are there; default see `inputs.recorded`.
+      samples: (B,) int32, how many are there; likewise.
+      train: whether batch norms take the statistics of the batch.
+      key: of dropout, or None for none.
+
+    Returns:
+      tokens (B, N, W), pooled features (B, W or 2 W), both float32, and
+      (B, N) bool which tokens are there. Without any, features are 0.
+    """
+    if leads is None or samples is None:
+      found = inputs.recorded(signal)
+      leads = found[0] if leads is None else leads
+      samples = found[1] if samples is None else samples
+    signal = inputs.only_recorded(signal, leads, samples)
+    tokens, mask = self.ecg(signal, leads, samples, train=train, key=key)
     tokens = tokens.astype(jnp.float32)
-    pooled = tokens.mean(axis=1)
+    there = mask[:, :, None]
+    count = jnp.maximum(there.sum(axis=1), 1)
+    pooled = jnp.where(there, tokens, 0).sum(axis=1) / count
     if self.pool == "mean_max":
-      pooled = jnp.concatenate([pooled, tokens.max(axis=1)], axis=-1)
-    return tokens, pooled
+      highest = jnp.where(there, tokens, -jnp.inf).max(axis=1)
+      highest = jnp.where(there.any(axis=1), highest, 0)
+      pooled = jnp.concatenate([pooled, highest], axis=-1)
+    return tokens, pooled, mask
 
   def project_ecg(self, features):
     """Pooled features, or tokens where pooled by mean -> unit rows of E."""
@@ -78,7 +111,7 @@ def create(config, vocabulary_size, seed):
 
   Args:
     config: `config.TrainConfig`.
-    vocabulary_size: word pieces of the tokenizer.
+    vocabulary_size: word pieces of the tokenizer, or None.
     seed: of the initial parameters.
 
   Returns:

@@ -1,13 +1,17 @@
-"""Weight files of a folder from outside: safetensors and JSON, no pickle."""
+"""Weight files of a folder: safetensors and JSON, no pickle."""
 
 import json
+import os
 import pathlib
 import shlex
+import types
 
 import ml_dtypes  # noqa: F401  numpy learns the name bfloat16
 import numpy as np
 import safetensors
+import safetensors.numpy
 
+from fgclep_jax import tree
 from fgclep_jax.errors import InputError
 
 TYPES = ("F16", "BF16", "F32", "F64")
@@ -92,12 +96,75 @@ def float32(value):
     return value.astype(np.float32, copy=False)
 
 
-def read_json(path):
-  """Reads a file that holds one JSON object."""
+def read(path, wanted):
+  """Reads a safetensors file that holds just the tensors that are wanted.
+
+  Args:
+    path: of the file.
+    wanted: {name: anything with .shape and .dtype, which is float32}.
+
+  Returns:
+    {name: float32 array}.
+
+  Raises:
+    InputError: names every tensor that is missing, surplus, of another shape
+      or type; nothing of another shape is read.
+  """
+  with open_file(path) as file:
+    parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    found = {
+      name: types.SimpleNamespace(
+        shape=part.get_shape(),
+        dtype="float32" if part.get_dtype() == "F32" else part.get_dtype(),
+      )
+      for name, part in parts.items()
+    }
+    if lines := tree.mismatches(found, wanted):
+      raise InputError(
+        f"{path} does not fit its config.json, fetch both again: "
+        f"{'; '.join(lines)}"
+      )
+    return {name: file.get_tensor(name) for name in wanted}
+
+
+def write(path, params, metadata=None):
+  """Writes {name: float32 array} as safetensors, to the disk.
+
+  Raises:
+    InputError: a parameter is of another type.
+  """
+  arrays = {name: np.asarray(value) for name, value in params.items()}
+  if strange := [n for n, x in arrays.items() if x.dtype != np.float32]:
+    raise InputError(f"parameters that are not float32: {', '.join(strange)}")
+  # `save_file` would let nobody but the owner read the file.
+  metadata = metadata or {"format": "np"}
+  write_bytes(path, safetensors.numpy.save(arrays, metadata))
+
+
+def write_json(path, values):
+  """Writes one JSON object, to the disk."""
+  write_bytes(path, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def write_bytes(path, content):
+  """Writes a file and waits until it is on the disk."""
+  with open(path, "wb") as file:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def read_json(path, wanted="give a Hugging Face BERT folder"):
+  """Reads a file that holds one JSON object.
+
+  Args:
+    path: of the file.
+    wanted: what to do where there is none.
+  """
   try:
     values = json.loads(path.read_text(encoding="utf-8"))
   except FileNotFoundError as error:
-    raise InputError(f"no {path}: give a Hugging Face BERT folder") from error
+    raise InputError(f"no {path}: {wanted}") from error
   except (OSError, ValueError, RecursionError) as error:
     raise InputError(f"{path} is no JSON ({error}): fetch it again") from error
   if not isinstance(values, dict):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from fgclep_jax.models.resnet import ConvNorm
+from fgclep_jax.models.resnet import ConvNorm, apply_blocks, begun
 from fgclep_jax.models.st_vit import LEADS
 
 EXPANSION = 4
@@ -52,11 +52,14 @@ class XResNet(nnx.Module):
   2020, arXiv 2004.13701 (the 1-D form, 64 channels at every stage).
   """
 
-  def __init__(self, config, *, samples, rate, dtype, rngs):
-    del samples, rate  # any length, any rate
+  def __init__(
+    self, config, *, samples, rate, dtype, rngs, remat="none", scan=False
+  ):
+    del samples, rate, scan  # any length, any rate; blocks differ
     rest = {"dtype": dtype, "rngs": rngs}
     width, kernel = config.width, config.kernel
-    self.dtype = dtype
+    self.dtype, self.remat = dtype, remat
+    self.stride = 2 ** (len(config.stages) + 1)  # samples between tokens
     self.stem = nnx.List(
       [
         ConvNorm(LEADS, width // 2, kernel, 2, **rest),
@@ -73,26 +76,25 @@ class XResNet(nnx.Module):
     self.blocks = nnx.List(blocks)
     self.width = inputs
 
-  def __call__(self, signal, *, train=False, key=None):
-    del key  # no dropout
+  def __call__(self, signal, leads, samples, *, train=False, key=None):
+    """Tokens, and (B, N) bool which are there; see `TwoTower.encode_ecg`."""
+    del leads, key  # absent leads are zeros; no dropout
     x = jnp.swapaxes(signal, 1, 2).astype(self.dtype)
     for layer in self.stem:
       x = jax.nn.relu(layer(x, train))
     x = nnx.max_pool(x, (3,), strides=(2,), padding=((1, 1),))
-    for block in self.blocks:
-      x = block(x, train)
-    return x.astype(jnp.float32)
+    x = apply_blocks(self.blocks, x, train, self.remat)
+    return x.astype(jnp.float32), begun(x, self.stride, samples)
 
 
-def xresnet1d101(config, *, samples, rate, dtype, rngs):
+def xresnet1d101(config, **options):
   """The PTB-XL benchmark's `xresnet1d101` without its classifier.
 
   `width`, `stages` and `kernel` of `config.EcgConfig` are set by the name.
   The benchmark's head pools by mean and maximum: `pool="mean_max"`.
   """
   sizes = {"width": 64, "stages": (3, 4, 23, 3), "kernel": 5}
-  config = dataclasses.replace(config, **sizes)
-  return XResNet(config, samples=samples, rate=rate, dtype=dtype, rngs=rngs)
+  return XResNet(dataclasses.replace(config, **sizes), **options)
 
 
 def halve(x):

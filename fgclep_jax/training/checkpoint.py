@@ -161,6 +161,11 @@ def restore_params(workdir, step=None):
     ({name: array}, `config.TrainConfig`).
   """
   step, meta = read_meta(workdir, step)
+  return read_params(workdir, step), config_lib.from_dict(meta["config"])
+
+
+def read_params(workdir, step):
+  """Returns {name: array} of a step that exists, on the first device."""
   with Checkpoints(workdir) as steps:
     found = steps._orbax.checkpointables_metadata(step).metadata["params"]
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -171,4 +176,4 @@ def restore_params(workdir, step=None):
       for name, leaf in found.items()
     }
     params = steps._orbax.load_checkpointables(step, {"params": abstract})
-  return params["params"], config_lib.from_dict(meta["config"])
+  return params["params"]

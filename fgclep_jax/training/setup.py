@@ -83,9 +83,7 @@ def prepare(config, workdir, data_dir, devices=None):
   frozen = optim.frozen_names(config.optim, names)
   total = config.optim.steps or train.steps(config.optim.epochs)
   optimizer = optim.create(config.optim, total)
-  semantics = None
-  if config.loss.similarity == "frozen":
-    semantics = jax.device_put(texts.semantics, sharding.replicated(mesh))
+  semantics = _semantics(config, texts, mesh)
   step = functools.partial(
     steps.train_step,
     definition=definition,
@@ -107,7 +105,7 @@ def prepare(config, workdir, data_dir, devices=None):
     total=total,
     step=jax.jit(step, donate_argnums=0),
     meta=checkpoint.make_meta(
-      config, vocabulary, {"trained_on": _trained_on(train)}
+      config, vocabulary, {"trained_on": _trained_on(config, workdir, train)}
     ),
   )
 
@@ -218,9 +216,28 @@ def _vocabulary(config, workdir, split, records):
   )
 
 
-def _trained_on(train):
-  split = train.split
+def _semantics(config, texts, mesh):
+  """(n, Q) rows of similarity `frozen` on the mesh; else None."""
+  if config.loss.similarity != "frozen":
+    return None
+  if config.model.text.pretrained:
+    rows = pretrained.semantics(config.model.text, texts.tokens)
+  else:
+    rows = texts.semantics
+  return jax.device_put(rows, sharding.replicated(mesh))
+
+
+def _trained_on(config, workdir, train):
+  """What is known of the data, of the stages before this one too."""
+  split, before = train.split, []
+  if checkpoint.exists(workdir):
+    before = checkpoint.read_meta(workdir)[1]["trained_on"].get("before", [])
+  elif config.init_from:
+    last = checkpoint.read_meta(config.init_from)[1]["trained_on"]
+    before = [*last.get("before", []), last | {"before": []}]
   return {
+    "before": before,
+    "pretrained": pathlib.Path(config.model.text.pretrained).name,
     "dataset": split.dataset,
     "config": split.config,
     "split": split.name,

@@ -41,12 +41,12 @@ def split(params, frozen):
   return {n: x for n, x in params.items() if n not in still}, still
 
 
-def align(model, tokens, pooled, text, place, config):
+def align(model, encoded, text, place, config):
   """What the statements of each record are compared with.
 
   Args:
     model: the two towers.
-    tokens, pooled: of `model.encode_ecg`.
+    encoded: tokens, pooled features and mask, of `model.encode_ecg`.
     text: (U, E) unit rows.
     place: (B, M) which of the texts a record holds, -1 for none.
     config: `config.ModelConfig`.
@@ -55,20 +55,21 @@ def align(model, tokens, pooled, text, place, config):
     (B, E) unit rows with alignment `pooled`, else (B, M, E), one for each
     statement.
   """
+  tokens, pooled, there = encoded
   if config.alignment == "pooled":
     return model.project_ecg(pooled)
   tokens = model.project_ecg(tokens)
   statements, mask = text[jnp.maximum(place, 0)], place >= 0
   if config.alignment == "attention":
     return alignment.attention(
-      statements, tokens, config.attention_temperature, mask
+      statements, tokens, config.attention_temperature, mask, there
     )
   options = dataclasses.asdict(config.transport)
-  return alignment.transport(statements, tokens, mask, **options)
+  return alignment.transport(statements, tokens, mask, there, **options)
 
 
 def pair_arguments(model, ecg, text, batch, semantics, config):
-  """Arguments of the loss for all pairs of a batch.
+  """Arguments of the losses for all pairs of a batch.
 
   Args:
     model: the two towers.
@@ -80,7 +81,7 @@ def pair_arguments(model, ecg, text, batch, semantics, config):
     config: `config.LossConfig`.
 
   Returns:
-    Keyword arguments of `losses.soft_sigmoid_loss`, K = B * M.
+    Keyword arguments of the loss `config.name`, K = B * M.
   """
   place = batch["statement"]  # (B, M)
   count, width = place.shape
@@ -96,11 +97,15 @@ def pair_arguments(model, ecg, text, batch, semantics, config):
   arguments = {
     "ecg": rows,
     "text": text,
-    "log_scale": model.log_scale[...],
-    "bias": None if model.bias is None else model.bias[...],
     "pair_weights": there.reshape(-1).astype(jnp.float32),
     "text_weights": weights,
   }
+  if config.name != "fnm":
+    arguments["log_scale"] = model.log_scale[...]
+  if config.name == "softmax":
+    return arguments | {"place": safe.reshape(-1)}
+  if config.name == "sigmoid":
+    arguments["bias"] = None if model.bias is None else model.bias[...]
   if config.rule == "hard":
     ids = jnp.where(there, batch["text_ids"][safe], -1)
     return arguments | {
@@ -124,6 +129,17 @@ def pair_arguments(model, ecg, text, batch, semantics, config):
   }
 
 
+def loss_function(config, mesh):
+  """The loss that `config.LossConfig` names, of pairs split over the mesh."""
+  if config.name == "softmax":
+    return losses.softmax_loss
+  if config.name == "fnm":
+    return losses.fnm_loss
+  return losses.sharded_soft_sigmoid_loss(
+    mesh, sharding.AXES, config.exchange, config.tile
+  )
+
+
 def batch_loss(
   params, batch, semantics, key, *, definition, config, mesh, train
 ):
@@ -139,16 +155,19 @@ def batch_loss(
   """
   model = two_tower.merge(definition, params)
   signal = inputs.millivolts(batch["ecg"])
+  leads, samples = inputs.recorded(signal)
   keys = [None] * 3
   if train:
     keys = jax.random.split(key, 3)
-    signal = inputs.augment(keys[0], signal, config.augment, config.data.rate)
-  tokens, pooled = model.encode_ecg(signal, train=train, key=keys[1])
-  text = model.embed_text(batch["tokens"], key=keys[2])
-  ecg = align(model, tokens, pooled, text, batch["statement"], config.model)
-  loss = losses.sharded_soft_sigmoid_loss(
-    mesh, sharding.AXES, config.loss.exchange
+    signal, leads = inputs.augment(
+      keys[0], signal, leads, samples, config.augment, config.data.rate
+    )
+  encoded = model.encode_ecg(
+    signal, leads, samples, train=train, key=keys[1]
   )
+  text = model.embed_text(batch["tokens"], key=keys[2])
+  ecg = align(model, encoded, text, batch["statement"], config.model)
+  loss = loss_function(config.loss, mesh)
   arguments = pair_arguments(
     model, ecg, text, batch, semantics, config.loss
   )

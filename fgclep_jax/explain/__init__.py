@@ -1,0 +1,1 @@
+"""Which leads and seconds of a record a statement is aligned with."""

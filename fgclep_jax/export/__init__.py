@@ -1,0 +1,1 @@
+"""A checkpoint as a folder that can be passed on: files, model card."""

@@ -3,8 +3,10 @@
   python -m benchmarks.transport
 
 128 records of 1 to 8 statements, 120 tokens, width 256. `batched` is the
-project's: one compiled call over padded statements and their mask. The others
-go record by record. `padded_loop` calls the same function on one record. The
+project's: one compiled call over padded statements and their mask, on one
+device; `batched_devices` the same on one device a core, as a CPU wants it
+(XLA runs the iterations of one device on one thread). The others go record by
+record. `padded_loop` calls the same function on one record. The
 rest see each record without padding, so about half the statements:
 `compiled_loop` calls the same function, every size compiled before; `loop`
 does each operation on its own (the shape of the published code, which is in
@@ -14,12 +16,15 @@ rounds; values, and for the compiled ones values with gradients.
 
 import importlib.util
 import math
+import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import common
+from fgclep_jax import sharding
+from fgclep_jax.config import MeshConfig
 from fgclep_jax.models import alignment
 
 RECORDS, STATEMENTS, TOKENS, WIDTH = 128, 8, 120, 256
@@ -79,12 +84,15 @@ def contestants(gradients):
     (jnp.asarray(rows[there]), jnp.asarray(tokens))
     for rows, tokens, there in zip(z, h, mask, strict=True)
   ]
+  mesh = sharding.make_mesh(MeshConfig())
+  spread = jax.device_put(batch, sharding.batch(mesh))
   padded = list(zip(*batch, strict=True))
   function = alignment.transport
   function = jax.jit(with_gradients(function) if gradients else function)
   ready = jax.block_until_ready
   functions = {
     "batched": lambda: ready(function(*batch)),
+    "batched_devices": lambda: ready(function(*spread)),
     "padded_loop": lambda: ready([function(*record) for record in padded]),
     "compiled_loop": lambda: ready([function(*record) for record in records]),
   }
@@ -100,6 +108,7 @@ def check():
   functions, mask = contestants(gradients=False)
   found = {name: function() for name, function in functions.items()}
   rows = np.asarray(found.pop("batched"))[mask]
+  found["batched_devices"] = np.asarray(found["batched_devices"])[mask][None]
   padded = np.stack(found.pop("padded_loop"))[mask]
   np.testing.assert_allclose(padded, rows, atol=1e-5)
   for name, other in found.items():
@@ -109,6 +118,7 @@ def check():
 
 
 def main():
+  jax.config.update("jax_num_cpu_devices", os.cpu_count())
   check()
   table = {}
   for gradients in (False, True):
@@ -121,9 +131,10 @@ def main():
     middle = {name: common.median(x) for name, x in seconds.items()}
     row = {f"{name}_ms": 1e3 * x for name, x in middle.items()}
     row |= {
-      f"{name}_over_batched": x / middle["batched"]
+      f"{name}_over_{one}": x / middle[one]
+      for one in ("batched", "batched_devices")
       for name, x in middle.items()
-      if name != "batched"
+      if not name.startswith("batched")
     }
     table["gradients" if gradients else "value"] = row
   sizes = [RECORDS, STATEMENTS, TOKENS, WIDTH]

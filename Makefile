@@ -30,7 +30,7 @@ test-all: install-test
 	$(BIN)/python -m pytest -m ""
 
 bench: install-test
-	for name in build enhance reader tables transport; do \
+	for name in build enhance reader tables transport loss collectives; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 

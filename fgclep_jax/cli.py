@@ -10,9 +10,18 @@ import sys
 
 from fgclep_jax import config as config_lib
 from fgclep_jax import flags
-from fgclep_jax.errors import InputError
+from fgclep_jax.errors import InputError, RunError
 
 RESUMABLE = 75
+# Of `fgclep compile`, before JAX is imported: the compiler for TPU is loaded,
+# no TPU is looked for. The last two keep it from asking what machine this is.
+NO_TPU = {
+  "JAX_PLATFORMS": "cpu",
+  "TPU_SKIP_MDS_QUERY": "1",
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+  "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+  "TPU_WORKER_HOSTNAMES": "localhost",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,19 +38,22 @@ def main(argv=None):
   except InputError as error:
     print(f"fgclep: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(2)
+  except RunError as error:
+    print(f"fgclep: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(1)
 
 
 def run(argv):
   """Runs a command; returns the exit code, raises InputError."""
   parser = _parser()
   known, rest = parser.parse_known_args(argv)
-  if known.command == "train":
+  if known.command in ("train", "compile", "doctor"):
     known.changes = flags.changes(rest)
   elif rest:
     raise InputError(
       f"unknown argument {rest[0]}: see `fgclep {known.command} --help`"
     )
-  _environment()
+  _environment(known.command)
   return known.run(known) or 0
 
 
@@ -78,8 +90,22 @@ def _parser():
     "--data-dir", required=True, help="folder of built datasets"
   )
 
+  flags.add_compilation(
+    add(
+      "compile",
+      _compile,
+      "Compile a training step for a TPU that nobody owns: memory, operations, "
+      "exchanges; exit 1 where it does not fit.",
+      epilog=flags.fields(),
+    )
+  )
+
   command = add("evaluate", _evaluate, "Evaluate a checkpoint.")
   flags.add_evaluation(command)
+
+  flags.add_comparison(
+    add("compare", _compare, "Paired differences of two evaluations.")
+  )
 
   command = add("embed", _embed, "Write the embeddings of a split.")
   flags.add_data(command)
@@ -102,14 +128,19 @@ def _parser():
     add("explain", _explain, "Shade what a statement is aligned with.")
   )
   flags.add_plot(add("plot", _plot, "Draw a WFDB record on ECG paper."))
+  flags.add_doctor(
+    add("doctor", _doctor, "Find what stands in the way of a run.")
+  )
   flags.add_data_check(
     add("data", None, "Look over raw archives."), _data_check
   )
   return parser
 
 
-def _environment():
+def _environment(command):
   """Settings of the process, before any device is used."""
+  if command == "compile":
+    os.environ.update(NO_TPU)
   # TensorFlow's own messages, where a builder imports it.
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   count = os.environ.get("FGCLEP_CPU_DEVICES")
@@ -137,6 +168,12 @@ def _train(arguments):
   return 0
 
 
+def _compile(arguments):
+  from fgclep_jax.compile import command
+
+  return command.run(arguments)
+
+
 def _evaluate(arguments):
   from fgclep_jax.evaluation import program
 
@@ -159,7 +196,18 @@ def _evaluate(arguments):
     protocols=tuple(arguments.protocol.split(",")),
     merl_schedule=arguments.merl_schedule,
     merl_splits=arguments.merl_splits,
+    finetune=arguments.finetune,
+    supervised=arguments.supervised,
+    epochs=arguments.epochs,
+    select_step=arguments.select_step,
+    with_examples=arguments.with_examples,
   )
+
+
+def _compare(arguments):
+  from fgclep_jax.evaluation import compare
+
+  compare.run(arguments.first, arguments.second, arguments.out)
 
 
 def _embed(arguments):
@@ -220,6 +268,16 @@ def _explain(arguments):
     seed=arguments.seed,
     step=arguments.step,
   )
+
+
+def _doctor(arguments):
+  from fgclep_jax import doctor
+
+  config = None
+  if arguments.config:
+    config = config_lib.load(arguments.config)
+    config = config_lib.override(config, arguments.changes)
+  return doctor.run(config, arguments.workdir)
 
 
 def _plot(arguments):

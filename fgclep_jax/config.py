@@ -40,6 +40,9 @@ class DataConfig:
   simulated_epochs: float = 10.0
   cache_gib: float = 8.0  # host memory for signals read before
   threads: int = 2
+  # Share of the records to train on that may be unreadable; such a record's
+  # place in a batch stays empty.
+  max_skip_rate: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +163,9 @@ class OptimConfig:
   b2: float = 0.999
   warmup: float = 0.1  # share of all steps
   clip_norm: float = 1.0  # 0 leaves gradients as they are
+  # Parts in which the ECGs of a batch are gone through, against all of its
+  # texts: the same gradient in less memory.
+  micro_batches: int = 1
   # Regular expressions on parameter names, the first that matches decides.
   freeze: tuple[str, ...] = ()
   rates: tuple[tuple[str, float], ...] = ()  # (expression, factor)
@@ -189,6 +195,10 @@ class TrainConfig:
   keep: int = 3  # newest checkpoints that stay
   validate_every: int = 0  # steps; 0 only at the end
   log_every: int = 10
+  # Steps in a row whose loss or gradient is not finite before the run stops,
+  # seen when metrics are written; 0 never stops.
+  max_skipped_in_a_row: int = 10
+  stall_seconds: float = 600.0  # without a step, then a report; 0 is off
 
 
 # Fields that may differ when a run is continued: they change what is
@@ -199,12 +209,15 @@ RESUMABLE = frozenset(
     "keep",
     "validate_every",
     "log_every",
+    "max_skipped_in_a_row",
+    "stall_seconds",
     "mesh.data",
     "mesh.fsdp",
     "loss.exchange",
     "loss.tile",
     "data.cache_gib",
     "data.threads",
+    "data.max_skip_rate",
   }
 )
 
@@ -234,6 +247,7 @@ CHOICES = {
 }
 
 POSITIVE = (
+  "optim.micro_batches",
   "loss.tile",
   "data.batch_size",
   "data.rate",
@@ -244,6 +258,9 @@ POSITIVE = (
   "model.transport.tau",
   "model.transport.iterations",
 )
+
+
+NOT_NEGATIVE = ("data.max_skip_rate", "max_skipped_in_a_row", "stall_seconds")
 
 
 def to_dict(config):
@@ -304,6 +321,14 @@ def check(config):
   for name in POSITIVE:
     if not leaves[name] > 0:
       raise InputError(f"{name}={leaves[name]}: give a number above 0")
+  for name in NOT_NEGATIVE:
+    if not leaves[name] >= 0:
+      raise InputError(f"{name}={leaves[name]}: give 0 or a number above")
+  if config.loss.name == "softmax" and config.optim.micro_batches > 1:
+    raise InputError(
+      f"optim.micro_batches={config.optim.micro_batches} with loss.name="
+      "'softmax': its sums go over all pairs, give 1"
+    )
   if config.loss.name == "fnm" and config.loss.rule == "hard":
     raise InputError(
       "loss.name='fnm' with loss.rule='hard': it compares similarities, give "
@@ -316,6 +341,18 @@ def check(config):
       f"{model.ecg.pool!r}: each token is projected, give pool mean"
     )
   return config
+
+
+def check_divisible(config, devices):
+  """Raises InputError when a batch cannot be split over the devices."""
+  parts = config.optim.micro_batches
+  if config.data.batch_size % (devices * parts):
+    cut = f" in {parts} micro-batches" if parts > 1 else ""
+    raise InputError(
+      f"data.batch_size={config.data.batch_size} on {devices} devices{cut}: "
+      "it must be divisible by the number of devices"
+      + " times that of micro-batches" * (parts > 1)
+    )
 
 
 def load(path):

@@ -1,8 +1,15 @@
-"""The one error type that every program turns into a single line."""
+"""The error types that every program turns into a single line."""
 
 
 class InputError(ValueError):
   """Bad input: says what was given and what to do about it.
 
   Programs print the message without a traceback and exit with code 2.
+  """
+
+
+class RunError(RuntimeError):
+  """A run cannot go on, though what it was given was right.
+
+  Programs print the message without a traceback and exit with code 1.
   """

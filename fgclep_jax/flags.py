@@ -4,6 +4,13 @@ from fgclep_jax import config as config_lib
 from fgclep_jax.errors import InputError
 
 
+def add_doctor(command):
+  command.add_argument("--workdir", help="folder of the run")
+  command.add_argument(
+    "--config", help="configs/X.py or configs/X.py:argument, fields may follow"
+  )
+
+
 def add_plot(command):
   command.add_argument("record", help="with or without .hea")
   command.add_argument("--out", required=True, help=".png, .pdf or .svg")
@@ -46,6 +53,41 @@ def add_data_check(command, run):
   command.add_argument("--json", help="file to write the report to")
 
 
+def add_compilation(command):
+  command.add_argument(
+    "--config", required=True, help="configs/X.py or configs/X.py:argument"
+  )
+  command.add_argument(
+    "--topology",
+    required=True,
+    metavar="NAME",
+    help="v5e-8, v5e-256, v6e-16 (chips); v5p-64, v4-64 (cores, two a chip)",
+  )
+  command.add_argument(
+    "--vocabulary", type=int, help="word pieces; default the config's or BERT's"
+  )
+  command.add_argument(
+    "--statements",
+    type=int,
+    metavar="U",
+    help="distinct statements of a batch; default at least one a record",
+  )
+  command.add_argument(
+    "--pairs",
+    type=int,
+    metavar="M",
+    help="statements of the record that has the most; default what the config "
+    "draws of a record, else 16",
+  )
+  command.add_argument(
+    "--tokens",
+    type=int,
+    metavar="L",
+    help="word pieces of the longest statement; default the config's limit",
+  )
+  command.add_argument("--out", metavar="JSON", help="file for all figures")
+
+
 def add_data(command):
   command.add_argument("--workdir", required=True, help="of `fgclep train`")
   command.add_argument("--step", type=int, help="checkpoint; default newest")
@@ -81,6 +123,23 @@ def add_evaluation(command):
     "--probe-task", help="probe these tasks only, several with commas"
   )
   command.add_argument(
+    "--finetune",
+    action="store_true",
+    help="train the encoder and a head on the labels of the same shares",
+  )
+  command.add_argument(
+    "--supervised",
+    action="store_true",
+    help="the same from fresh weights, beside the baselines",
+  )
+  command.add_argument(
+    "--epochs",
+    type=float,
+    default=30.0,
+    help="of --finetune and --supervised, at most; the validation split ends "
+    "them early",
+  )
+  command.add_argument(
     "--beside",
     action="append",
     default=[],
@@ -107,6 +166,13 @@ def add_evaluation(command):
     "after every batch and every epoch, as published",
   )
   command.add_argument(
+    "--select-step",
+    action="store_true",
+    help="merl: of the checkpoints kept, the one that is best zero-shot on the "
+    "tasks' labelled validation records, as published; standard keeps the "
+    "newest",
+  )
+  command.add_argument(
     "--merl-splits",
     metavar="FOLDER",
     help="`data_split` of the published files: their row order, without "
@@ -120,6 +186,20 @@ def add_evaluation(command):
     action="store_true",
     help="leave out the untrained encoder and the simple features",
   )
+  command.add_argument(
+    "--with-examples",
+    action="store_true",
+    help="show five tested ECGs and their closest class prompts in the report, "
+    "which then holds waveforms; never report text",
+  )
+
+
+def add_comparison(command):
+  for name in ("first", "second"):
+    command.add_argument(
+      name, metavar="RUN", help="folder that `fgclep evaluate --out` wrote"
+    )
+  command.add_argument("--out", metavar="JSON", help="file to write")
 
 
 def add_export(command):

@@ -197,13 +197,13 @@ class Resamples:
     text = "\n".join([str(seed), *units])
     self.seed, self.unit_count = seed, len(units)
     self.digest = hashlib.sha256(text.encode()).hexdigest()
-    self._key = int(self.digest[:32], 16)
 
   def weights(self, start, stop):
     """Draws start..stop-1: (stop - start, n) int32 record weights."""
     counts = np.empty((stop - start, self.unit_count), np.int32)
+    key = int(self.digest[:32], 16)
     for row, draw in enumerate(range(start, stop)):
-      stream = np.random.Philox(key=self._key, counter=draw << 64)
+      stream = np.random.Philox(key=key, counter=draw << 64)
       # Raw words, scaled in integers: the same on every numpy release.
       words = stream.random_raw(self.unit_count) >> np.uint64(32)
       units = (words * np.uint64(self.unit_count)) >> np.uint64(32)

@@ -42,6 +42,11 @@ def batch(mesh):
   return NamedSharding(mesh, P(AXES))
 
 
+def parts(mesh):
+  """Sharding of arrays of parts, whose second axis is records."""
+  return NamedSharding(mesh, P(None, AXES))
+
+
 def replicated(mesh):
   """Sharding of arrays that are whole on every device."""
   return NamedSharding(mesh, P())

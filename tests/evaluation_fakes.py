@@ -53,6 +53,9 @@ class FakeSplit:
     self.read = []
     level = 100 * labels @ pattern(count) + rng.normal(0, noise, (n, 12))
     self.level = np.clip(level, -3000, 3000)
+    self.sex = rng.integers(-1, 2, n).astype(np.int8)
+    self.age = rng.uniform(10, 95, n).astype(np.float32)
+    self.age[::17] = np.nan
 
   def __len__(self):
     return len(self.record_ids)
@@ -61,7 +64,9 @@ class FakeSplit:
   def statement_offsets(self):
     return np.cumsum([0, *map(len, self.statements)])
 
-  def signals(self, indices, rate, samples):
+  def signals(self, indices, rate, samples, cache_gib=0.0, window="first"):
+    """Every record is as long as asked for."""
+    del cache_gib, window
     self.read.append(np.asarray(indices))
     time = np.arange(samples) / rate
     wave = 40 * np.sin(2 * np.pi * 1.3 * time)

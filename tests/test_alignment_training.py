@@ -11,7 +11,7 @@ import pytest
 from fgclep_jax import config as c
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import alignment, two_tower
-from fgclep_jax.training import steps
+from fgclep_jax.training import objective
 from tests.test_training import hash_of, losses, quiet, small
 
 TRANSPORT = small(
@@ -77,7 +77,7 @@ def aligned(towers, **changes):
   model, *arrays = towers
   changes = {f"model.{name}": value for name, value in changes.items()}
   config = c.override(SHORT, changes).model
-  align = functools.partial(steps.align, model, config=config)
+  align = functools.partial(objective.align, model, config=config)
   return jax.jit(align)(*arrays, PLACE)
 
 
@@ -124,7 +124,7 @@ def test_loss_pairs_each_statement_with_its_own_row(towers):
     "text_weights": jnp.ones(6),
   }
   rows = jax.random.normal(jax.random.key(0), (4, 3, 32))
-  found = steps.pair_arguments(model, rows, text, batch, None, SHORT.loss)
+  found = objective.pair_arguments(model, rows, text, batch, None, SHORT.loss)
   np.testing.assert_array_equal(found["ecg"][4], rows[1, 1])
   assert found["ecg_ids"][6].tolist() == [4, 1, -1]
   wanted = [1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0]

@@ -1,16 +1,13 @@
 """The shipped configs: read, of the right method, shapes without weights."""
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import pytest
 
 from fgclep_jax import config as c
 from fgclep_jax import optim, sharding
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import two_tower
-from fgclep_jax.training import steps
+from fgclep_jax.training import abstract
 
 VERSIONS = ("fgclep_v1", "fgclep_v2", "focal_v3", "merl_like")
 
@@ -53,49 +50,6 @@ def test_what_tells_the_versions_apart(root):
   }
 
 
-def abstract_step(config, pairs=4, columns=256):
-  """Shapes of a training step's arguments, and the step; no array."""
-  vocabulary = 30_000
-  definition, params = two_tower.abstract(config, vocabulary)
-  frozen = optim.frozen_names(
-    config.optim, [n for n in params if not two_tower.is_statistic(n)]
-  )
-  mesh = sharding.make_mesh(config.mesh)
-  optimizer = optim.create(config.optim, 1000)
-
-  def first(params):
-    trainable, _ = steps.split(params, frozen)
-    return steps.TrainState(
-      jnp.zeros((), jnp.int32), params, optimizer.init(trainable)
-    )
-
-  size = config.data.batch_size
-
-  def of(shape, kind):
-    return jax.ShapeDtypeStruct(shape, kind)
-
-  samples = round(config.data.rate * config.data.seconds)
-  batch = {
-    "ecg": of((size, 12, samples), jnp.int16),
-    "statement": of((size, pairs), jnp.int32),
-    "tokens": of((columns, config.model.text.max_tokens), jnp.int32),
-    "text_ids": of((columns,), jnp.int32),
-    "text_weights": of((columns,), jnp.float32),
-  }
-  semantics = None
-  if config.loss.similarity == "frozen":
-    semantics = of((5000, 768), jnp.float32)
-  step = functools.partial(
-    steps.train_step,
-    definition=definition,
-    config=config,
-    mesh=mesh,
-    optimizer=optimizer,
-    frozen=frozen,
-  )
-  return step, (jax.eval_shape(first, params), batch, semantics)
-
-
 @pytest.mark.parametrize(
   ("name", "changes", "least"),
   [
@@ -113,7 +67,8 @@ def test_a_training_step_without_weights(root, name, changes, least):
   """Loss, gradients and update are traced; nothing is allocated."""
   changes = changes | {"model.scan_layers": "true"}  # is traced sooner
   config = c.override(load(root, f"{name}.py"), changes)
-  step, (state, *rest) = abstract_step(config)
+  sizes, mesh = abstract.Sizes(), sharding.make_mesh(config.mesh)
+  step, (state, *rest) = abstract.training_step(config, sizes, mesh)
   after, metrics = jax.eval_shape(step, state, *rest)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state

@@ -156,7 +156,8 @@ def test_report_is_one_well_formed_file_without_requests(finished):
   reader.feed(page)
   assert reader.open == []
   assert not reader.tags & {"script", "link", "iframe", "object", "svg"}
-  assert len(reader.sources) == 2
+  # Classes, ROC, confusion of zero-shot and probe, reliability.
+  assert len(reader.sources) == 5
   assert all(s.startswith("data:image/png;base64,") for s in reader.sources)
   assert "Not a medical device" in page
   value = content["tasks"]["simulated"]["zero_shot"]["macro_auroc"]
@@ -224,6 +225,43 @@ def test_order_of_records_changes_no_number(tmp_path):
   second = run(splits, tmp_path / "second")
   assert first["macro_auroc"] == second["macro_auroc"]
   assert first["ci95"] == second["ci95"]
+
+
+def test_confusion_calibration_and_subgroups_are_told(finished):
+  folder, content, _ = finished
+  block = content["tasks"]["simulated"]
+  with np.load(folder / "scores.npz", allow_pickle=False) as stored:
+    labels = stored["simulated/labels"]
+    scores = stored["simulated/linear_probe 1.0"]
+  found = block["confusion"]["linear_probe 1.0"]["per_class"][NAMES[0]]
+  probe = block["linear_probe"]["1.0"]["per_class"][NAMES[0]]
+  assert found["threshold"] == probe["threshold"]
+  assert found["tp"] + found["fn"] == probe["n_pos"] == labels[:, 0].sum()
+  f1 = 2 * found["tp"] / (2 * found["tp"] + found["fp"] + found["fn"])
+  assert f1 == pytest.approx(probe["f1"], abs=1e-6)
+  never = block["confusion"]["zero_shot"]["per_class"]["never seen"]
+  assert never["sensitivity"] is None
+  calibrated = block["calibration"]["1.0"]
+  assert set(block["calibration"]) == {"0.2", "1.0"}
+  assert calibrated["fitted_on"] == "validation"
+  assert calibrated["undefined_classes"] == ["never seen"]
+  chance = 1 / (1 + np.exp(-scores[:, 0].astype(float)))
+  row = calibrated["per_class"][NAMES[0]]
+  assert row["before"]["brier"] == pytest.approx(
+    sklearn.metrics.brier_score_loss(labels[:, 0], chance), abs=1e-6
+  )
+  chance = 1 / (1 + np.exp(-scores[:, 0] / calibrated["temperature"]))
+  assert row["after"]["log_loss"] == pytest.approx(
+    sklearn.metrics.log_loss(labels[:, 0], chance), abs=1e-5
+  )
+  sexes = block["subgroups"]["sex"]
+  groups = sexes["groups"].values()
+  assert sum(g["n"] for g in groups) + sexes["in_no_group"] == len(labels)
+  rare = sexes["groups"]["male"]["zero_shot"]["per_class"][NAMES[3]]
+  assert set(rare) == {"n", "n_pos"}
+  page = (folder / "report.html").read_text(encoding="utf-8")
+  for word in ("Confusion", "Calibration of the probe", "age 18-39", "ECE"):
+    assert word in page
 
 
 @pytest.fixture(scope="module")
@@ -354,6 +392,11 @@ def test_models_that_cannot_stand_beside_are_refused(tmp_path):
   seen.checkpoint["trained_on"] = {"dataset": "fake_ecg", "split": "test"}
   refused("of coarse was trained on split 'test'", {"coarse": seen})
   refused("stands for another method", {"untrained": FakeModel(NAMES)})
+  wordless = FakeModel(NAMES)
+  wordless.tokenizer = None
+  refused("of coarse is an ECG encoder without tokenizer", {"coarse": wordless})
+  assert not wordless.batches
+  assert not model.batches
   refused("task 'super' to probe is not", probe_tasks=("super",))
 
 

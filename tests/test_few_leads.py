@@ -219,6 +219,22 @@ def test_long_record_is_the_mean_of_its_windows(model):
   )
 
 
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_devices_share_the_work(model, count):
+  """The same rows, whatever the number of devices and of records."""
+  spread = model.on(jax.devices()[:count])
+  for records in (3, 70):
+    signal = microvolts((records, 12, 250), records)
+    wanted = model.encode_ecg(signal)
+    for mine, other in zip(spread.encode_ecg(signal), wanted, strict=True):
+      np.testing.assert_allclose(mine, other, atol=1e-5)
+  texts = ["sinus", "rhythm sinus", "x"]
+  np.testing.assert_allclose(
+    spread.embed_text(texts), model.embed_text(texts), atol=1e-5
+  )
+  assert spread.untrained(3).mesh.size == count
+
+
 @pytest.mark.parametrize(
   ("signal", "rate", "names", "line"),
   [

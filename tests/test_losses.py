@@ -133,10 +133,13 @@ def test_multiplicities_equal_repeated_columns():
   np.testing.assert_allclose(distinct, repeated, rtol=1e-6)
 
 
-def test_padding_of_ids_equals_no_column():
+@pytest.mark.parametrize(
+  "function", [losses.soft_sigmoid_loss, losses.tiled_soft_sigmoid_loss]
+)
+def test_padding_of_ids_equals_no_column(function):
   """An absent statement, -1, is no match even for a column numbered -1."""
   ecg, text = jnp.ones((1, 1)), jnp.ones((1, 1))
-  found = losses.soft_sigmoid_loss(
+  found = function(
     ecg,
     text,
     log_scale=0.0,

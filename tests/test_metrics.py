@@ -257,3 +257,126 @@ def test_a_thousand_resamples_of_a_large_task_are_quick():
   metrics.auroc(scores, labels, weights)
   # 38 classes are to take under 20 s on one core: 4 classes 2.1 s.
   assert time.perf_counter() - start < 4
+
+
+def _hard(rng, n=90):
+  """Scores with ties, a constant column, columns of one kind, weights."""
+  scores = np.round(rng.normal(size=(n, 7)), 1)
+  scores[:, 2] = 0.25  # constant
+  scores[:, 3] = np.where(rng.random(n) < 0.9, 0.0, scores[:, 3])
+  labels = rng.random((n, 7)) < [0.5, 0.1, 0.4, 0.3, 0.5, 0.5, 0]
+  labels[0], labels[1] = True, False
+  labels[:, 4], labels[:, 5] = False, True  # one kind alone
+  labels[:, 6] = np.arange(n) == 7  # a single positive
+  weights = rng.random(n) * rng.integers(0, 3, n)
+  weights[[0, 1, 7]] = 1.5
+  return scores, labels, weights
+
+
+def _pairwise(scores, labels, weights):
+  """AUROC of one class in float64, every pair on its own; NaN without."""
+  won = (scores[:, None] > scores) + 0.5 * (scores[:, None] == scores)
+  pairs = np.outer(weights * labels, weights * ~labels).astype(np.float64)
+  return (won * pairs).sum() / pairs.sum() if pairs.sum() else np.nan
+
+
+@pytest.mark.parametrize("weighting", ["none", "floats", "integers", "rows"])
+def test_areas_equal_both_references_on_hard_columns(weighting):
+  rng = np.random.default_rng(13)
+  for _ in range(10):
+    scores, labels, weights = _hard(rng)
+    if weighting == "integers":
+      weights = np.ceil(weights).astype(int)
+    given = None if weighting == "none" else weights
+    own = np.ones(len(scores)) if given is None else weights
+    if weighting == "rows":
+      given = np.stack([rng.permutation(weights), weights])
+    area = np.atleast_2d(metrics.auroc(scores, labels, given))[-1]
+    precision = metrics.average_precision(scores, labels, given)
+    precision = np.atleast_2d(precision)[-1]
+    assert area[2] == pytest.approx(0.5, abs=1e-12)
+    assert list(np.isnan(area)) == [False] * 4 + [True] * 2 + [False]
+    assert list(np.isnan(precision)) == list(np.isnan(area))
+    for k in (0, 1, 2, 3, 6):
+      column = labels[:, k], scores[:, k]
+      np.testing.assert_allclose(
+        area[k],
+        [
+          _pairwise(scores[:, k], labels[:, k], own),
+          reference.roc_auc_score(*column, sample_weight=own),
+        ],
+        atol=1e-12,
+      )
+      want = reference.average_precision_score(*column, sample_weight=own)
+      np.testing.assert_allclose(precision[k], want, atol=1e-12)
+
+
+def test_weights_that_silence_a_kind_leave_no_value():
+  rng = np.random.default_rng(14)
+  scores, labels, _ = _hard(rng)
+  weights = np.stack([1.0 * ~labels[:, 0], 1.0 * labels[:, 0]])
+  area, precision = metrics.ranking_metrics(scores, labels, weights)
+  assert np.isnan(area[:, 0]).all()
+  assert np.isnan(precision[:, 0]).all()
+  assert not np.isnan(area[:, 3]).any()
+  f1 = metrics.f1_score(scores, labels, np.zeros(7), weights)
+  assert np.isnan(f1[0, 0])
+  assert f1[1, 0] > 0
+
+
+def test_f1_equals_scikit_learn_on_hard_columns():
+  rng = np.random.default_rng(15)
+  for _ in range(10):
+    scores, labels, weights = _hard(rng)
+    thresholds = metrics.best_threshold(scores, labels)
+    assert thresholds[2] == 0.25  # constant: all or nothing
+    assert np.isnan(thresholds[4])
+    assert thresholds[5] == scores[:, 5].min()  # positives alone: keep all
+    f1 = metrics.f1_score(scores, labels, thresholds, weights)
+    assert np.isnan(f1[4])
+    for k in (0, 1, 2, 3, 5, 6):
+      predicted = scores[:, k] >= thresholds[k]
+      want = reference.f1_score(
+        labels[:, k], predicted, sample_weight=weights
+      )
+      assert f1[k] == pytest.approx(want, abs=1e-12)
+      plain = metrics.f1_score(scores, labels, thresholds)[k]
+      tried = [
+        reference.f1_score(labels[:, k], scores[:, k] >= t)
+        for t in np.unique(scores[:, k])
+      ]
+      assert plain == pytest.approx(max(tried), abs=1e-12)
+
+
+def test_counts_means_and_intervals_by_hand():
+  rng = np.random.default_rng(16)
+  _, labels, _ = _hard(rng)
+  n_pos, n_neg = metrics.support(labels)
+  assert list(n_pos) == [sum(column) for column in labels.T.tolist()]
+  assert list(n_pos + n_neg) == [90] * 7
+  for least in (1, 2, 30):
+    want = [min(p, n) >= least for p, n in zip(n_pos, n_neg, strict=True)]
+    assert list(metrics.usable(labels, least)) == want
+  values = rng.random((5, 7))
+  values[:, 3] = np.nan
+  mask = np.array([1, 0, 1, 0, 1, 0, 1], bool)
+  for row in values:
+    assert metrics.macro(row) == pytest.approx(
+      np.nanmean(row.astype(np.float64)), abs=1e-12
+    )
+  np.testing.assert_allclose(
+    metrics.macro(values, mask), [np.mean(row[mask]) for row in values]
+  )
+  drawn = np.sort(rng.normal(size=1000))
+  # Linear between order statistics: 0.025 * 999 = 24.975 from either end.
+  low = drawn[24] + 0.975 * (drawn[25] - drawn[24])
+  high = drawn[975] - 0.975 * (drawn[975] - drawn[974])
+  found = metrics.interval(rng.permutation(drawn))
+  np.testing.assert_allclose(found, [low, high], atol=1e-12)
+  first, second = rng.normal(0.2, 1, 400), rng.normal(size=400)
+  first[:9] = second[:9]  # equal draws count as not above zero
+  paired = metrics.paired_difference(first, second)
+  gaps = sorted(a - b for a, b in zip(first, second, strict=True))
+  assert paired["difference"] == pytest.approx(sum(gaps) / 400, abs=1e-12)
+  assert paired["share_not_above_zero"] == sum(g <= 0 for g in gaps) / 400
+  np.testing.assert_allclose(paired["ci95"], metrics.interval(gaps))

@@ -195,6 +195,21 @@ def check_windows(split, signals, samples=5000):
     np.testing.assert_array_equal(part, want)
 
 
+def test_dataset_of_another_version_is_one_line(copy):
+  data_dir, folder = copy
+  (folder.parent / "1.0.0-old").mkdir()  # no version, passed over
+  split = sources.open_split(data_dir, NAME, "original", "test")
+  assert split.metadata["build"]["kept"] == 300
+  sources._builder.cache_clear()
+  described = json.loads((folder / "features.json").read_text())
+  del described["featuresDict"]["features"]["patient_id"]
+  (folder / "features.json").write_text(json.dumps(described))
+  with pytest.raises(InputError, match="lack patient_id: build it") as caught:
+    sources.open_split(data_dir, NAME, "original", "test")
+  assert "another version" in str(caught.value)
+  assert "\n" not in str(caught.value)
+
+
 def test_every_window_is_a_slice_of_the_record(long_records):
   check_windows(split_of(long_records), [r[0] for r in long_records])
 

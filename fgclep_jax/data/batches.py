@@ -12,8 +12,10 @@ import grain
 import numpy as np
 
 from fgclep_jax.data import similarity
+from fgclep_jax.data.sources import Unreadable
 from fgclep_jax.errors import InputError
 from fgclep_jax.reports.tokenizer import Tokenizer
+from fgclep_jax.signals import leads
 
 ABSENT = -1  # id of a place in a batch that holds no statement
 
@@ -86,6 +88,10 @@ class Batches:
     divisor: the number of devices; the number of texts is a multiple of it.
     before: positions that are gone through first, `before_epochs` times.
 
+  A record that cannot be read keeps its place in a batch, without statements
+  and with a signal of zeros: no other place, and no other batch, changes.
+  `unreadable` is {position: reason} of those met so far.
+
   A batch is a dict of arrays:
     ecg: (B, 12, T) int16 microvolts.
     statement: (B, M) int32, which of the batch's distinct texts, or -1.
@@ -108,6 +114,8 @@ class Batches:
       before_epochs * len(self.before) / config.batch_size
     )
     self.seed, self.divisor = seed, divisor
+    self.unreadable = {}
+    self.drawn = len(self.records) + len(self.before)
     if not len(self.records):
       raise InputError(
         f"{split.dataset}/{split.config} split {split.name!r} has no record "
@@ -150,14 +158,45 @@ class Batches:
       if len(ids) > self.width:
         ids = np.sort(draw.choice(ids, self.width, replace=False))
       row[: len(ids)] = ids
-    ecg = self.split.signals(
+    ecg = self._signals(records)
+    statement[[record in self.unreadable for record in records]] = ABSENT
+    return {"ecg": ecg, "records": records} | self.columns(statement)
+
+  def _signals(self, records):
+    """(B, 12, T) int16 microvolts, zeros for what cannot be read."""
+    there = np.array([record not in self.unreadable for record in records])
+    if there.all():
+      try:
+        return self._read(records)
+      except Unreadable:  # each one alone, to find out which
+        pass
+    ecg = np.zeros((len(records), leads.COUNT, self.samples), np.int16)
+    for i in np.flatnonzero(there):
+      try:
+        ecg[i] = self._read(records[i : i + 1])[0]
+      except Unreadable as error:
+        self._leave_out(int(records[i]), error)
+    return ecg
+
+  def _read(self, records):
+    return self.split.signals(
       records,
       self.config.rate,
       self.samples,
       self.config.cache_gib,
       self.config.window,
     )
-    return {"ecg": ecg, "records": records} | self.columns(statement)
+
+  def _leave_out(self, record, error):
+    """Notes a record as unreadable; raises when there are too many."""
+    self.unreadable[record] = error.reason
+    count, most = len(self.unreadable), self.config.max_skip_rate
+    if count > most * self.drawn:
+      raise InputError(
+        f"{error}: {count} of {self.drawn} records, more than "
+        f"data.max-skip-rate={most:g} allows; build the dataset again, or "
+        "raise it"
+      ) from error
 
   def columns(self, statement):
     """The distinct texts of (B, M) ids, padded to one of a few sizes."""

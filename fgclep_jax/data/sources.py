@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 import logging
 import pathlib
 
@@ -11,7 +12,17 @@ from fgclep_jax.data import index
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import leads, transform, windows
 
+# What the records of every dataset hold.
+FIELDS = ("record_id", "patient_id", "age", "sex", "ecg", "statements")
 FEATURES = "features"  # the task whose labels are the true waveform features
+
+
+class Unreadable(InputError):
+  """A record of a dataset that cannot be read; `reason` is one word."""
+
+  def __init__(self, message, reason):
+    super().__init__(message)
+    self.reason = reason
 
 
 class Split:
@@ -159,7 +170,40 @@ class Split:
     return out
 
   def _examples(self, indices):
-    return self._source.__getitems__([int(i) for i in indices])
+    """Reads examples; raises `Unreadable` that names the first bad one."""
+    indices = [int(i) for i in indices]
+    try:
+      found = list(self._source.__getitems__(indices))
+    except Exception:  # of which record?
+      found = [self._example(i) for i in indices]
+    for i, example in zip(indices, found, strict=True):
+      if not _well_formed(example):
+        raise self._unreadable(i, "shape", "its signal is not (12, T) int16")
+    return found
+
+  def _example(self, i):
+    try:
+      return self._source.__getitems__([i])[0]
+    except OSError:  # the disk, not the record
+      raise
+    except RuntimeError as error:  # a checksum of array_record
+      raise self._unreadable(i, "storage", error) from error
+    except Exception as error:
+      raise self._unreadable(i, "decoding", error) from error
+
+  def _unreadable(self, i, reason, detail):
+    return Unreadable(
+      f"record {self.record_ids[i]} of {self.dataset}/{self.config} split "
+      f"{self.name!r} cannot be read ({reason}: {str(detail)[:200]})",
+      reason,
+    )
+
+
+def _well_formed(example):
+  """Whether an example's signal and rate are what the contract says."""
+  ecg, rate = np.asarray(example["ecg"]), int(example["sampling_rate"])
+  shape = ecg.ndim == 2 and ecg.shape[0] == leads.COUNT and ecg.size > 0
+  return shape and ecg.dtype == np.int16 and rate > 0
 
 
 def _resampled(example, rate):
@@ -177,7 +221,7 @@ def open_split(data_dir, dataset, config="original", split="train"):
     )
   if not builder.info.splits[split].num_examples:
     raise InputError(f"split {split!r} of {folder} is empty: build it again")
-  metadata = dict(builder.info.metadata or {})
+  metadata = dict(builder.info.metadata or {}) | _counts(folder)
   digest = _digest(folder)
   columns, table = index.load_or_build(
     folder, digest, {s: _source(builder, s, True) for s in builder.info.splits}
@@ -207,7 +251,11 @@ def _source(builder, split, without_signals=False):
 @functools.lru_cache(maxsize=8)
 def _builder(data_dir, dataset, config):
   root = pathlib.Path(data_dir) / dataset / config
-  versions = [path for path in root.glob("*.*.*") if path.is_dir()]
+  versions = [
+    path
+    for path in root.glob("*.*.*")
+    if path.is_dir() and path.name.replace(".", "").isdigit()
+  ]
   if not versions:
     raise InputError(
       f"no dataset {dataset}/{config} in {data_dir}: make it with `tfds build "
@@ -219,11 +267,26 @@ def _builder(data_dir, dataset, config):
   import tensorflow_datasets as tfds  # slow to import
 
   try:
-    return folder, tfds.builder_from_directory(folder)
+    builder = tfds.builder_from_directory(folder)
+    absent = [n for n in FIELDS if n not in builder.info.features]
   except Exception as error:
     raise InputError(
       f"{folder} cannot be read as a dataset ({error}): build it again"
     ) from error
+  if absent:
+    raise InputError(
+      f"{folder} is of another version of the builder, its records lack "
+      f"{', '.join(absent)}: build it again"
+    )
+  return folder, builder
+
+
+def _counts(folder):
+  """{"build": records read, kept, dropped by reason}, {} where not kept."""
+  try:
+    return {"build": json.loads((folder / "build.json").read_text())}
+  except (OSError, ValueError):
+    return {}
 
 
 def _digest(folder):

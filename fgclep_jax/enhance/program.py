@@ -4,6 +4,8 @@ import json
 import pathlib
 import time
 
+import jax
+
 from fgclep_jax import inference
 from fgclep_jax.data import sources
 from fgclep_jax.enhance import (
@@ -55,7 +57,7 @@ def enhance(
   """
   options = options or fit.Options()
   write.targets(out)  # raises before a night of asking, not after it
-  model = inference.load(workdir, step)
+  model = inference.load(workdir, step).on(jax.local_devices())
   clock = _Clock()
   first = next(iter(splits.values()))
   found = candidates.propose(first.table, backend, cache, say, corrections)

@@ -150,3 +150,75 @@ def png(figure):
     warnings.filterwarnings("ignore", message="Glyph .* missing from")
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
   return buffer.getvalue()
+
+
+def reliability_picture(calibration):
+  """Chance given by a head against the share of positives: PNG bytes.
+
+  Args:
+    calibration: block of one head, see `calibration.judge`; a panel for
+      each class with positives that could be trained.
+  """
+  classes = {
+    name: row
+    for name, row in calibration["per_class"].items()
+    if row["before"] is not None and row["n_pos"]
+  }
+  columns = min(_COLUMNS, max(len(classes), 1))
+  rows = -(-max(len(classes), 1) // columns)
+  figure = Figure(figsize=(1.9 * columns + 0.6, 2.15 * rows + 0.4))
+  figure.set_layout_engine("constrained")
+  grid = figure.subplots(rows, columns, squeeze=False).ravel()
+  for axes in grid[len(classes) :]:
+    axes.set_visible(False)
+  for axes, (name, row) in zip(grid, classes.items(), strict=False):
+    most = 0.0
+    for when, line in (
+      ("before", {"ls": "--", "marker": "o", "color": MIDDLE, "mfc": "white"}),
+      ("after", {"ls": "-", "marker": "s", "color": DARK}),
+    ):
+      _, chance, share = np.array(row[when]["curve"]).T
+      axes.plot(chance, share, ms=3.5, lw=1, **line)
+      most = max(most, chance.max(), share.max())
+    top = np.ceil(10 * most) / 10
+    axes.plot([0, top], [0, top], color=LIGHT, lw=0.8, zorder=0)
+    axes.set_title(f"{plain(name, 22)}\nn {row['n_pos']}", size=9)
+    axes.set(xlim=(0, 1.03 * top), ylim=(0, 1.03 * top), aspect="equal")
+    ends = [0, top], ["0", f"{top:g}"]
+    axes.set_xticks(*ends)
+    axes.set_yticks(*ends)
+    axes.tick_params(labelsize=8)
+  figure.supxlabel("probability given", size=9)
+  figure.supylabel("share of positives", size=9)
+  return png(figure)
+
+
+def confusion_picture(block, names):
+  """Which class is called where: PNG bytes.
+
+  Args:
+    block: of one method, see `confusion.evaluate`.
+    names: of the C classes.
+  """
+  share = np.array(block["called"], float)  # None becomes NaN
+  side = 0.36 * len(names) + 2.2
+  figure = Figure(figsize=(side, side), layout="constrained")
+  axes = figure.add_subplot()
+  axes.imshow(np.nan_to_num(share), cmap="Greys", vmin=0, vmax=1)
+  for i, j in np.ndindex(share.shape):
+    number = "–" if np.isnan(share[i, j]) else f"{100 * share[i, j]:.0f}"
+    axes.text(
+      j, i, number, ha="center", va="center", size=8,
+      color="white" if share[i, j] > 0.55 else DARK,
+      weight="bold" if i == j else "normal",
+    )  # fmt: skip
+  counts = np.array(block["records"]).diagonal()
+  labels = [f"{plain(n)}  (n {k})" for n, k in zip(names, counts, strict=True)]
+  axes.set_yticks(range(len(names)), labels, size=8)
+  axes.set_xticks(
+    range(len(names)), [plain(n) for n in names], size=8, rotation=90
+  )
+  axes.set_ylabel("records with this class")
+  axes.set_xlabel("called this class, %")
+  axes.tick_params(length=0)
+  return png(figure)

@@ -47,7 +47,11 @@ def write(out_dir, content, tables, retrieval=None):
 
 
 def _arrays(tables):
-  """Arrays of scores.npz, and record ids a probe was fitted on."""
+  """Arrays of scores.npz, and record ids a probe was fitted on.
+
+  Scores are (n, C), of a probe with several seeds (S, n, C). Units are kept
+  as numbers: with the hash of their names the resamples can be drawn again.
+  """
   arrays, subsets = {}, {}
   for task, found in tables.items():
     arrays[f"{task}/record_ids"] = found["cohort"].record_ids
@@ -57,11 +61,15 @@ def _arrays(tables):
         arrays[f"{task}/labels{end}"] = found[name].labels
         names = np.array(found[name].class_names, str)
         arrays[f"{task}/classes{end}"] = names
+    cohort = found["cohort"]
+    arrays[f"{task}/units"] = np.asarray(cohort.unit_of_record, np.int32)
     for key in methods(found):
       judged = found[key]
       if isinstance(judged, dict):
         continue
-      arrays[f"{task}/{label_of(key)}"] = judged.scores
+      several = len(judged.seed_scores) > 1
+      scores = np.stack(judged.seed_scores) if several else judged.scores
+      arrays[f"{task}/{label_of(key)}"] = scores
       if key[0] == "trained" and len(judged.subsets):
         ids = [list(map(str, s)) for s in judged.subsets]
         end = key[1].removeprefix("linear_probe")

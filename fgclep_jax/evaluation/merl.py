@@ -66,7 +66,7 @@ def evaluate(work, task):
     options.seed,
   )  # fmt: skip
   found = {"cohort_merl": cohort}
-  for kind, encoder in work.encoders.items():
+  for kind, encoder in work.merl_encoders.items():
     found[kind, "zero_shot_merl", ""] = _zero_shot(
       work, task, cohort, encoder, work.merl_stores[kind]
     )
@@ -98,6 +98,8 @@ def extend(block, work, task, tables):
     for c, (first, second) in enumerate(pairs)
     if first != second
   ]
+  if work.selection is not None:
+    block["merl"] |= {k: work.selection[k] for k in ("selection", "step")}
   for key in results.methods(tables):
     results.place(block, key, getattr(tables[key], "summary", tables[key]))
   if task in work.merl_prompts:

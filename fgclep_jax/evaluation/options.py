@@ -30,6 +30,11 @@ class Options:
   protocols: tuple = ("standard",)
   merl_schedule: str = "batch"  # see `merl_head.Recipe`
   merl_splits: str | None = None  # folder of the published split files
+  with_examples: bool = False  # whether the report shows a few ECGs
+  finetune: bool = False  # see `supervised`, as the next two
+  supervised: bool = False
+  epochs: float = 30.0
+  select_step: bool = False  # of `merl`, see `selection`
 
   def __post_init__(self):
     if tuple(self.protocols) not in PROTOCOLS:
@@ -37,11 +42,29 @@ class Options:
         f"protocol {','.join(self.protocols)!r}: give standard, or "
         "standard,merl: figures of merl stand beside standard ones"
       )
+    if self.select_step and not self.merl:
+      raise InputError(
+        "--select-step chooses by labelled validation data, which standard "
+        "never does: give --protocol standard,merl"
+      )
+    if self.trained_methods and not self.probe_fractions:
+      raise InputError(
+        "training on labels: give the shares of the train split, as "
+        "--probe 0.1,1.0"
+      )
+    if not self.epochs > 0:
+      raise InputError(f"--epochs {self.epochs}: give a number above 0")
 
   @property
   def merl(self):
     """Whether the `merl` protocol runs beside `standard`."""
     return "merl" in self.protocols
+
+  @property
+  def trained_methods(self):
+    """Names of the methods that train an encoder on labels."""
+    asked = {"finetuned": self.finetune, "supervised": self.supervised}
+    return tuple(name for name, wanted in asked.items() if wanted)
 
   @property
   def standard_prompts(self):
@@ -90,13 +113,19 @@ def choose_tasks(splits, tasks, options):
 
 
 def check_models(models, splits, options):
-  """No model may have been trained on the split it is tested on.
+  """No model may be without text, or trained on the split it is tested on.
 
   Args:
     models: name -> model, the first is `--workdir`.
   """
   split = splits[options.split]
   for name, model in models.items():
+    if model.tokenizer is None:
+      raise InputError(
+        f"the checkpoint of {name} is an ECG encoder without tokenizer and "
+        "text tower, classes cannot be named to it: give the workdir it was "
+        "exported from, or an export of both towers"
+      )
     origin = model.checkpoint.get("trained_on", {})
     same = (origin.get("dataset"), origin.get("split")) == (
       split.dataset, split.name,
@@ -106,7 +135,8 @@ def check_models(models, splits, options):
         f"the checkpoint of {name} was trained on split {split.name!r} of "
         f"{split.dataset}: evaluate on another split"
       )
-  taken = {"trained", "untrained", "true_features", *plain.NAMES}
+  taken = {"trained", "untrained", "selected", "true_features", "supervised"}
+  taken |= {*plain.NAMES}
   if wrong := taken & models.keys():
     raise InputError(
       f"--beside {min(wrong)}: the name stands for another method; rename "

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 import numpy as np
 
 from fgclep_jax import inference
@@ -10,6 +11,7 @@ from fgclep_jax.errors import InputError
 from fgclep_jax.evaluation import baselines, results
 from fgclep_jax.evaluation import run as evaluation
 from fgclep_jax.evaluation.embed import embed_split
+from fgclep_jax.training import checkpoint
 
 
 def evaluate(
@@ -32,6 +34,11 @@ def evaluate(
   protocols=("standard",),
   merl_schedule="batch",
   merl_splits=None,
+  finetune=False,
+  supervised=False,
+  epochs=30.0,
+  select_step=False,
+  with_examples=False,
   say=print,
 ):
   """Restores a checkpoint and writes its results for a split.
@@ -54,12 +61,17 @@ def evaluate(
     probe_tasks: tasks that are probed; None takes all.
     protocols: ("standard",) or ("standard", "merl").
     merl_schedule, merl_splits: see `options.Options`.
+    finetune, supervised: whether encoders are trained on labels, too.
+    epochs: of these two, at most.
+    select_step: whether `merl` takes the step that is best on labelled
+      validation records; `standard` keeps `step`.
+    with_examples: whether the report shows a few ECGs.
     say: prints one line.
 
   Returns:
     The content of results.json.
   """
-  model = inference.load(workdir, step)
+  model = inference.load(workdir, step).on(jax.local_devices())
   others = _named(beside)
   names = sources.split_names(data_dir, dataset, dataset_config)
   if split not in names:
@@ -85,11 +97,17 @@ def evaluate(
     protocols=protocols,
     merl_schedule=merl_schedule,
     merl_splits=merl_splits,
+    finetune=finetune,
+    supervised=supervised,
+    epochs=epochs,
+    select_step=select_step,
+    with_examples=with_examples,
   )
   untrained = model.untrained() if plain else None
   content = evaluation.evaluate(
     model, untrained, splits, tuple(tasks), out, options,
     results.describe_run(), say, others,
+    _restoring(workdir) if select_step else None,
   )  # fmt: skip
   say(f"report: {pathlib.Path(out).absolute() / 'report.html'}")
   return content
@@ -99,7 +117,7 @@ def embed(
   workdir, data_dir, dataset, config, split, out, step=None, window="cover"
 ):
   """Writes record ids, embeddings and features of a split to an .npz."""
-  model = inference.load(workdir, step)
+  model = inference.load(workdir, step).on(jax.local_devices())
   found = embed_split(
     model, sources.open_split(data_dir, dataset, config, split), window=window
   )
@@ -116,6 +134,16 @@ def embed(
   return len(found)
 
 
+def _restoring(workdir):
+  """step -> function that restores it, of all steps kept."""
+
+  def restoring(step):
+    return lambda: inference.load(workdir, step).on(jax.local_devices())
+
+  folder = pathlib.Path(workdir) / checkpoint.FOLDER
+  return {step: restoring(step) for step in checkpoint.steps_of(folder)}
+
+
 def _named(workdirs):
   """Folder name -> restored model."""
   found = {}
@@ -126,7 +154,7 @@ def _named(workdirs):
         f"--beside {workdir}: a folder named {name!r} stands there already; "
         "rename one of the two"
       )
-    found[name] = inference.load(workdir)
+    found[name] = inference.load(workdir).on(jax.local_devices())
   return found
 
 

@@ -1,7 +1,8 @@
 """report.html: one file that a reader without the program understands.
 
 Pictures are embedded, nothing is fetched, every text from outside is
-escaped. It holds prompts, never report text, waveforms or patient ids.
+escaped. It holds prompts, never report text or patient ids, and waveforms
+only where examples were asked for.
 Open and filled marks, dashes and labels carry the meaning, not colour.
 """
 
@@ -10,6 +11,7 @@ import json
 
 from fgclep_jax.evaluation import (
   figures,
+  report_judged,
   report_merl,
   report_retrieval,
   results,
@@ -44,14 +46,23 @@ Only a paired difference whose interval excludes 0 may be called a
 difference.</p>
 """
 
+_ON_LABELS = """
+<p><b>Fine-tuned, supervised</b>: the encoder and a linear head on its pooled
+features are trained on the labels of the probe's subsets, by AdamW with
+binary cross-entropy: <i>fine-tuned</i> from the checkpoint, <i>supervised</i>
+from fresh weights, which owe nothing to pre-training. The rates are fixed
+beforehand; training stops by macro AUROC on validation.</p>
+"""
 
-def write(out_dir, content, tables):
+
+def write(out_dir, content, tables, examples=()):
   """Writes report.html and report.png (the per-class picture).
 
   Args:
     out_dir: existing folder.
     content: as returned by `results.write`.
     tables: task -> {"cohort": Cohort, (owner, kind, fraction): Table}.
+    examples: sequence of `examples.Example`.
   """
   pictures = {}
   for task, block in content["tasks"].items():
@@ -62,11 +73,11 @@ def write(out_dir, content, tables):
   if pictures:
     first = next(iter(pictures.values()))[0]
     (out_dir / "report.png").write_bytes(first)
-  document = page(content, pictures)
+  document = page(content, pictures, examples)
   (out_dir / "report.html").write_text(document, encoding="utf-8")
 
 
-def page(content, pictures):
+def page(content, pictures, examples=()):
   """The document as one string."""
   data, model = content["data"], content["model"]
   title = f"ECG evaluation: {data['dataset']}, split {data['split']}"
@@ -88,7 +99,15 @@ def page(content, pictures):
     parts += _task(task, block, pictures[task])
   if "retrieval" in content:
     parts += report_retrieval.section(content["retrieval"])
+  parts += report_judged.examples(examples)
   parts += ["<h2>How it was measured</h2>", _PROTOCOL]
+  if any(
+    "finetuned" in block or "supervised" in block.get("baselines", {})
+    for block in content["tasks"].values()
+  ):
+    parts.append(_ON_LABELS)
+  if content["tasks"]:
+    parts.append(report_judged.PROTOCOL)
   if any("merl" in block for block in content["tasks"].values()):
     parts.append(report_merl.PROTOCOL)
   parts.append(_data(data))
@@ -124,6 +143,7 @@ def _task(task, block, pictures):
     "ROC curves. Solid: zero-shot. Dashed: the same model untrained. "
     "Dotted: probe.",
   )
+  yield from report_judged.sections(block)
   yield _prompts("Prompts", block["zero_shot"])
   if "prompts" in block.get("zero_shot_merl", {}):
     yield _prompts("Prompts of merl", block["zero_shot_merl"])
@@ -238,8 +258,20 @@ def _data(data):
     f"{text(data['config'])}, digest <code>{text(data['digest'][:16])}"
     f"</code>. {text(data['choices'])}. Tested records whose patient was "
     f"also fitted or chosen on: {data['overlap_records']}. Records longer than "
-    f"the input are seen by: {text(data['window'])}.</p>"
+    f"the input are seen by: {text(data['window'])}.{_build(data)}</p>"
     + grid(("Part", "Split", "Records", "Patients"), rows)
+  )
+
+
+def _build(data):
+  """What became of the raw records when the dataset was built."""
+  build = data["build"]
+  if not build:
+    return ""
+  dropped = [f"{n} {reason}" for reason, n in build["dropped"].items()]
+  return text(
+    f" Raw records read: {build['read']}, kept: {build['kept']}, dropped: "
+    f"{', '.join(dropped) or 'none'}."
   )
 
 

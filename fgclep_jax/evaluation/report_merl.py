@@ -90,6 +90,11 @@ def _notes(block):
     for name, summary in merl_of(block).items()
     if "reason" in summary
   ]
+  if "selection" in block["merl"]:
+    lines.append(
+      f"selection: {block['merl']['selection']}; checkpoint of step "
+      f"{block['merl']['step']} in all columns of merl"
+    )
   undefined = _first(block).get("undefined_classes")
   if undefined:
     lines.append(f"merl, undefined: {', '.join(undefined)}")

@@ -16,9 +16,11 @@ ROLES = {
   "true_features": "ceiling: classifier on the true waveform features",
   "pooled_statistics": "floor: statistics of each lead, blind to waveform",
   "random_kernels": "baseline: random convolutions of the raw signal",
+  "supervised": "baseline: the same encoder, trained on the labels alone",
 }
 CHOICES = (
-  "C, and the thresholds of F1, are chosen on the records named choice; "
+  "C, the step of an encoder trained on labels, and the thresholds of F1, "
+  "are chosen on the records named choice; "
   "nothing is chosen on the tested ones"
 )
 
@@ -68,6 +70,7 @@ def describe_data(parts, overlap, options):
     "digest": split.digest,
     "partial": bool(split.partial),
     "window": options.window,
+    "build": split.metadata.get("build"),
     "parts": {role: part.counts() for role, part in parts.items()},
     "choices": CHOICES,
     "overlap_records": overlap,
@@ -93,15 +96,31 @@ def describe_cohort(cohort, options, labels="exact"):
 
 def add_probe_facts(summary, cohort, probes, subsets, choice):
   """Adds to a probe's summary how it was fitted."""
-  trainable = np.all([p.trainable for p in probes], 0)
-  names = np.array(cohort.class_names, dtype=object)
-  area = np.array([r["auroc"] for r in summary["per_class"].values()])
   summary |= {
     "strength": [p.strength for p in probes],
     "strength_validation": [
       {str(k): v for k, v in p.validation.items()} for p in probes
     ],
-    "fitted_records": [len(s) for s in subsets],
+  }
+  usable = [p.trainable for p in probes]
+  add_fit_facts(summary, cohort, usable, subsets, choice)
+
+
+def add_fit_facts(summary, cohort, usable, subsets, choice):
+  """Adds what was fitted on, and which classes could be learned there.
+
+  Args:
+    summary: of a table.
+    cohort: Cohort of the tested records.
+    usable: (C,) bool of each seed: the class has positives and negatives.
+    subsets: (m,) bool of each seed, the records fitted on.
+    choice: `parts.Part` that choices were made on.
+  """
+  trainable = np.all(usable, 0)
+  names = np.array(cohort.class_names, dtype=object)
+  area = np.array([r["auroc"] for r in summary["per_class"].values()])
+  summary |= {
+    "fitted_records": [int(drawn.sum()) for drawn in subsets],
     "chosen_on": choice.split.name,
     "untrainable_classes": list(names[~trainable]),
     "macro_trainable": metrics.macro(area, trainable & cohort.defined),
@@ -115,7 +134,8 @@ def place(block, key, summary):
 
   key: (owner, kind, fraction), owner `trained`, `untrained`, a baseline or
   the name of a model that stands beside, kind `zero_shot` or
-  `linear_probe`, with `_merl` in that protocol, fraction "" for zero-shot.
+  `linear_probe`, with `_merl` in that protocol, `finetuned`, or "" for the
+  only kind of `supervised`; fraction "" for zero-shot.
   """
   owner, kind, fraction = key
   if owner == "untrained":
@@ -125,10 +145,9 @@ def place(block, key, summary):
     block = block.setdefault(owner, {"role": ROLES[owner]})
   elif owner != "trained":
     block = block.setdefault("beside", {}).setdefault(owner, {})
-  if fraction:
-    block.setdefault(kind, {})[fraction] = summary
-  else:
-    block[kind] = summary
+  if kind and fraction:
+    block = block.setdefault(kind, {})
+  block[fraction or kind] = summary
 
 
 def describe_prompts(prompts, source):
@@ -152,6 +171,8 @@ def paired_differences(tables):
     (probe, (owner, "linear_probe", most))
     for owner in ("untrained", "random_kernels", "pooled_statistics")
   ]
+  tuned, supervised = ("trained", "finetuned", most), ("supervised", "", most)
+  pairs += [(tuned, probe), (tuned, supervised), (probe, supervised)]
   found = []
   for first, second in pairs:
     drawn = [getattr(tables.get(k), "resampled", None) for k in (first, second)]
@@ -164,6 +185,22 @@ def paired_differences(tables):
 def methods(tables):
   """Keys (owner, kind, fraction) of a task's tables."""
   return [key for key in tables if isinstance(key, tuple)]
+
+
+def main_methods(tables):
+  """{label: Table} of zero-shot and the largest probe of the trained
+  encoder, as far as there are."""
+  found = {}
+  for kind in ("zero_shot", "linear_probe"):
+    keys = [
+      key
+      for key in methods(tables)
+      if key[:2] == ("trained", kind) and hasattr(tables[key], "scores")
+    ]
+    if keys:
+      key = max(keys, key=lambda k: float(k[2] or 0))
+      found[label_of(key)] = tables[key]
+  return found
 
 
 def label_of(key):
@@ -204,6 +241,12 @@ def methods_of(block):
   for owner, entry in kinds.items():
     for fraction, summary in entry.get("linear_probe", {}).items():
       yield f"{owner}probe {float(fraction):.0%}", summary
+  for fraction, summary in block.get("finetuned", {}).items():
+    yield f"fine-tuned {float(fraction):.0%}", summary
+  supervised = block.get("baselines", {}).get("supervised", {})
+  for fraction, summary in supervised.items():
+    if fraction != "role":
+      yield f"supervised (baseline) {float(fraction):.0%}", summary
 
 
 def owners_of(block):

@@ -5,13 +5,19 @@ import pathlib
 import threadpoolctl
 
 from fgclep_jax.evaluation import (
+  calibration,
+  confusion,
+  examples,
   files,
   merl,
   overview,
   report,
   results,
   retrieval,
+  selection,
   standard,
+  subgroups,
+  supervised,
 )
 from fgclep_jax.evaluation.options import Options, check_models, choose_tasks
 from fgclep_jax.evaluation.parts import make_parts
@@ -24,7 +30,7 @@ from fgclep_jax.reports.prompts import class_prompts
 @threadpoolctl.threadpool_limits.wrap(limits=1, user_api="blas")
 def evaluate(
   model, untrained, splits, tasks, out_dir, options=None, run=None,
-  progress=lambda line: None, beside=None,
+  progress=lambda line: None, beside=None, steps=None,
 ):  # fmt: skip
   """Scores a model and writes results.json, per_class.csv, report.html.
 
@@ -41,6 +47,8 @@ def evaluate(
     progress: called with one line of text at a time.
     beside: name -> further restored model, compared zero-shot on the same
       records and resamples; it is not probed.
+    steps: step -> function that restores the model of that step, those
+      that `merl` may choose from with `options.select_step`.
 
   Returns:
     The content of results.json as a dict.
@@ -58,7 +66,7 @@ def evaluate(
   if untrained is not None:
     encoders["untrained"] = untrained
   encoders |= beside
-  work = _prepare(parts, encoders, beside, tasks, options, progress)
+  work = _prepare(parts, encoders, beside, tasks, options, progress, steps)
   blocks, tables = {}, {}
   for task in tasks:
     progress(f"task {task}: scores and intervals")
@@ -74,6 +82,8 @@ def evaluate(
     "data": results.describe_data(parts, overlap, options),
     "tasks": blocks,
   }
+  if work.selection is not None:
+    content["selection"] = work.selection
   arrays = None
   if wants_retrieval:
     progress("retrieval: ranks and intervals")
@@ -82,13 +92,14 @@ def evaluate(
   out_dir = pathlib.Path(out_dir)
   out_dir.mkdir(parents=True, exist_ok=True)
   content = files.write(out_dir, content, tables, arrays)
-  report.write(out_dir, content, tables)
+  shown = examples.choose(work, tables) if options.with_examples else ()
+  report.write(out_dir, content, tables, shown)
   for line in overview.summary_lines(content):
     progress(line)
   return content
 
 
-def _prepare(parts, encoders, beside, tasks, options, progress):
+def _prepare(parts, encoders, beside, tasks, options, progress, steps):
   """Prompts and files first: a missing one is told before hours of reading."""
   split = parts["test"].split
   prompts = {
@@ -106,14 +117,29 @@ def _prepare(parts, encoders, beside, tasks, options, progress):
       merl.fitted_rows(parts["fit"], task, fraction, options)
   roles = ("choice", "test") if tasks else ("test",)
   probed = any(options.fractions(task) for task in tasks)
+  facts = None
+  if options.select_step:
+    chosen, facts = selection.choose(
+      steps or {}, parts, prompts | merl_prompts, options, progress
+    )
+    if chosen.checkpoint["hash"] != encoders["trained"].checkpoint["hash"]:
+      encoders = encoders | {selection.NAME: chosen}
   found = read(parts, encoders, beside, roles, options, probed, progress)
-  return Work(parts, encoders, *found, prompts, merl_prompts, options)
+  own, cut = map(selection.apart, found[:2]), map(selection.apart, found[2:])
+  return Work(
+    parts, *selection.apart(encoders), *(kinds[0] for kinds in own),
+    *(kinds[1] for kinds in cut), prompts, merl_prompts, options, facts,
+  )  # fmt: skip
 
 
 def _task(work, task, progress):
   """Tables and block of one task, under every protocol asked for."""
   tables = standard.evaluate(work, task)
+  tables |= supervised.evaluate(work, task, tables["cohort"], progress)
   block = standard.block(work, task, tables)
+  block["confusion"] = confusion.evaluate(tables)
+  block["calibration"] = calibration.evaluate(work, task, tables)
+  block["subgroups"] = subgroups.evaluate(work, task, tables)
   if work.options.merl and merl.has_task(work.parts["test"].split, task):
     progress(f"task {task}: protocol merl")
     found = merl.evaluate(work, task)

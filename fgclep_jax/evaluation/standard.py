@@ -92,12 +92,9 @@ def _probe(task, parts, by_split, cohort, fraction):
   for role, part in parts.items():
     x[role] = by_split[part.split.name][part.rows_of(task)]
     y[role] = part.labels(task)
-  rows = fit.rows_of(task)
-  units = unit_ids(fit.split.patient_ids[rows], fit.split.record_ids[rows])
-  subsets, probes = [], []
-  for seed in range(SUBSET_SEEDS if fraction < 1 else 1):
-    drawn = linear_probe.stratified_subset(y["fit"], units, fraction, seed)
-    subsets.append(np.asarray(fit.split.record_ids, str)[rows[drawn]])
+  ids = np.asarray(fit.split.record_ids, str)[fit.rows_of(task)]
+  subsets, probes = drawn_subsets(fit, task, fraction), []
+  for drawn in subsets:
     try:
       probes.append(
         linear_probe.fit_probe(
@@ -116,4 +113,23 @@ def _probe(task, parts, by_split, cohort, fraction):
     cohort, [p.scores(x["test"]) for p in probes], thresholds, chosen_on
   )
   results.add_probe_facts(judged.summary, cohort, probes, subsets, choice)
-  return dataclasses.replace(judged, subsets=subsets)
+  return dataclasses.replace(
+    judged,
+    subsets=[ids[drawn] for drawn in subsets],
+    choice_scores=probes[0].scores(x["choice"]),
+  )
+
+
+def drawn_subsets(fit, task, fraction):
+  """Which labelled rows of a part are fitted on, by seed: list of (m,) bool.
+
+  Args:
+    fit: `parts.Part`. task: its name.
+    fraction: share of the patients; all of them are drawn once.
+  """
+  rows = fit.rows_of(task)
+  units = unit_ids(fit.split.patient_ids[rows], fit.split.record_ids[rows])
+  return [
+    linear_probe.stratified_subset(fit.labels(task), units, fraction, seed)
+    for seed in range(SUBSET_SEEDS if fraction < 1 else 1)
+  ]

@@ -19,7 +19,8 @@ class Cohort:
 
   labels (n, C) bool; record_ids (n,) str; defined, enough (C,) bool: the
   class has an AUROC, and FEW positives and negatives; draws: the resamples
-  of the task, with the sets `all`, `enough` and each class by its number.
+  of the task, with the sets `all`, `enough` and each class by its number;
+  unit_of_record (n,) int: position among the sorted units.
   """
 
   class_names: tuple
@@ -30,6 +31,7 @@ class Cohort:
   draws: metrics.Draws
   unit: str
   units: int
+  unit_of_record: np.ndarray
 
 
 def make_cohort(class_names, labels, record_ids, patient_ids, resamples, seed):
@@ -44,7 +46,7 @@ def make_cohort(class_names, labels, record_ids, patient_ids, resamples, seed):
   draws = metrics.accepted_draws(stream, labels, sets, resamples)
   return Cohort(
     tuple(class_names), labels, np.asarray(record_ids, str), defined, enough,
-    draws, unit_name(patient_ids), stream.unit_count,
+    draws, unit_name(patient_ids), stream.unit_count, stream.unit_of_record,
   )  # fmt: skip
 
 
@@ -52,14 +54,17 @@ def make_cohort(class_names, labels, record_ids, patient_ids, resamples, seed):
 class Table:
   """A method's result: `summary` for results.json, `resampled` (R,) macro
   AUROC over all defined classes (None without), `seeds`: per-class rows of
-  each seed, `scores` (n, C) float32 of the first seed, `subsets`: record
-  ids a probe was fitted on, per seed."""
+  each seed, `scores` (n, C) float32 of the first seed, `seed_scores`: those
+  of all S, `subsets`: record ids a probe was fitted on, per seed,
+  `choice_scores` (m, C): of the first seed for the records chosen on."""
 
   summary: dict
   resampled: np.ndarray
   seeds: list
   scores: np.ndarray
+  seed_scores: tuple = ()
   subsets: tuple = ()
+  choice_scores: np.ndarray | None = None
 
 
 def make_table(cohort, scores, thresholds, chosen_on, extra=None):
@@ -100,7 +105,7 @@ def make_table(cohort, scores, thresholds, chosen_on, extra=None):
   macro = None
   if rows is not None:
     macro = metrics.macro(spread["auroc"][rows], cohort.defined)
-  return Table(summary, macro, seeds, scores[0])
+  return Table(summary, macro, seeds, scores[0], tuple(scores))
 
 
 def _values(scores, labels, thresholds, weights):

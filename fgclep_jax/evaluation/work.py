@@ -24,10 +24,13 @@ class Work:
   (n, W). merl_stores, merl_features: the same with the records cut as the
   protocol `merl` cuts them. prompts, merl_prompts: task -> class ->
   prompts; merl_prompts is empty where no published prompts were given.
+  merl_encoders: as `encoders`, of `merl`. selection: how its `trained` was
+  chosen, see `selection.choose`; None where it is that of `standard`.
   """
 
   parts: dict
   encoders: dict
+  merl_encoders: dict
   stores: dict
   features: dict
   merl_stores: dict
@@ -35,6 +38,7 @@ class Work:
   prompts: dict
   merl_prompts: dict
   options: Options
+  selection: dict | None = None
 
 
 class FirstSeconds:
@@ -50,6 +54,7 @@ class FirstSeconds:
     )  # fmt: skip
     self.record_ids, self.digest = split.record_ids, split.digest
     self._split, self.seconds = split, seconds
+    self.form = f"first {seconds:g} s, then zeros"
 
   def __len__(self):
     return len(self.record_ids)
@@ -95,14 +100,18 @@ def read(parts, encoders, beside, roles, options, probed, progress):
       features.setdefault(name, {})[split.name] = measuring.result()
     if probed and split.truth is not None:
       features.setdefault("true_features", {})[split.name] = split.truth
-  kept = windows.MERL_KEPT.get(parts["test"].split.dataset)
-  if not options.merl or kept is None:
+  cut = [(merl_form(s), s.name in judged) for s in splits.values()]
+  if not options.merl or not isinstance(cut[0][0], FirstSeconds):
     return stores, features, stores, features
-  cut = [
-    (FirstSeconds(split, kept / windows.MERL_RATE), split.name in judged)
-    for split in splits.values()
-  ]
   return stores, features, *_read_cut(cut, encoders, beside, options, progress)
+
+
+def merl_form(split):
+  """The split as the protocol `merl` sees its records: cut, or itself."""
+  kept = windows.MERL_KEPT.get(split.dataset)
+  if kept is None:
+    return split
+  return FirstSeconds(split, kept / windows.MERL_RATE)
 
 
 def _read_cut(splits, encoders, beside, options, progress):
@@ -110,10 +119,9 @@ def _read_cut(splits, encoders, beside, options, progress):
   stores, features = {kind: {} for kind in encoders}, {}
   for split, judged in splits:
     chosen = _chosen(encoders, beside, judged)
-    form = f"first {split.seconds:g} s, then zeros"
-    progress(f"{split.name}, {form}: {', '.join(chosen)}")
+    progress(f"{split.name}, {split.form}: {', '.join(chosen)}")
     found = embed_all(
-      chosen, split, options.batch_size, options.cache_dir, form
+      chosen, split, options.batch_size, options.cache_dir, split.form
     )
     _keep(found, split.name, stores, features, beside)
   return stores, features

@@ -110,7 +110,6 @@ def _tiles(x, tile):
   size = -(-count // tiles)
   if tiles > 1:  # whole registers, on any device, where that pads little
     size = min(tile, -(-size // 128) * 128)
-    tiles = -(-count // size)
   x = arguments.pad(x, tiles * size - count)
   return x.reshape(tiles, size, *x.shape[1:])
 

@@ -1,18 +1,22 @@
 """A model in use: signals and texts in, unit embeddings out."""
 
+import copy
 import dataclasses
 import functools
 
 import jax
 import numpy as np
 
+from fgclep_jax import sharding
+from fgclep_jax.config import MeshConfig
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import inputs, two_tower
 from fgclep_jax.reports.tokenizer import Tokenizer
 from fgclep_jax.signals import leads as leads_lib
 from fgclep_jax.signals import transform, windows
 
-BATCH = 64  # records, or texts, that are encoded at once
+BATCH = 64  # records, or texts, that a device encodes at once, at most
+FEW = 8  # where there are no more: each size is compiled once
 
 
 class Model:
@@ -53,11 +57,28 @@ class Model:
         f"parameters do not fit the config: {', '.join(missing[:5])}"
       )
     self.params = params
+    self.mesh = None
+
+  def on(self, devices):
+    """This model with its work split over devices, a list of them."""
+    spread = copy.copy(self)
+    spread.mesh = sharding.make_mesh(MeshConfig(), devices)
+    spread.params = jax.device_put(
+      self.params, sharding.replicated(spread.mesh)
+    )
+    return spread
+
+  def having(self, params):
+    """This model with other parameters, of the same names and shapes."""
+    other = copy.copy(self)
+    other.params = params
+    return other
 
   def untrained(self, seed=0):
     """The same model with freshly drawn parameters."""
     config = dataclasses.replace(self.config, seed=seed)
-    return Model(config, self.tokenizer and self.tokenizer.vocabulary)
+    model = Model(config, self.tokenizer and self.tokenizer.vocabulary)
+    return model if self.mesh is None else model.on(self.mesh.devices.flat)
 
   def encode_ecg(self, signal_uv):
     """Encodes records at the model's own rate and length.
@@ -148,11 +169,17 @@ class Model:
 
   def _in_batches(self, function, rows):
     """Runs over batches of one size; the last is padded, then cut."""
+    devices = 1 if self.mesh is None else self.mesh.size
+    sizes = (devices * FEW, -(-BATCH // devices) * devices, devices * BATCH)
+    size = next((n for n in sizes if len(rows) <= n), sizes[-1])
     parts = []
-    for start in range(0, max(len(rows), 1), BATCH):
-      part = rows[start : start + BATCH]
-      pad = [(0, BATCH - len(part))] + [(0, 0)] * (rows.ndim - 1)
-      out = function(self.definition, self.params, np.pad(part, pad))
+    for start in range(0, max(len(rows), 1), size):
+      part = rows[start : start + size]
+      pad = [(0, size - len(part))] + [(0, 0)] * (rows.ndim - 1)
+      batch = np.pad(part, pad)
+      if self.mesh is not None:
+        batch = jax.device_put(batch, sharding.batch(self.mesh))
+      out = function(self.definition, self.params, batch)
       parts.append([np.asarray(x)[: len(part)] for x in out])
     return tuple(np.concatenate(group) for group in zip(*parts, strict=True))
 

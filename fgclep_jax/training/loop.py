@@ -1,6 +1,8 @@
 """The training program: evaluate, save, draw a batch, step, write."""
 
 import contextlib
+import errno
+import shutil
 import signal
 import threading
 import time
@@ -9,8 +11,13 @@ import jax
 import numpy as np
 
 from fgclep_jax import sharding
+from fgclep_jax.errors import RunError
 from fgclep_jax.training import checkpoint, setup, validate
+from fgclep_jax.training.faults import Faults
+from fgclep_jax.training.goodput import Goodput, Watchdog
 from fgclep_jax.training.writer import Writer
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Interrupted(Exception):
@@ -22,7 +29,9 @@ def train(config, workdir, data_dir, say=print, devices=None):
 
   Args:
     config: `config.TrainConfig`.
-    workdir: gets `checkpoints/`, `metrics.jsonl` and `config.json`.
+    workdir: gets `checkpoints/`, `metrics.jsonl`, `config.json` and
+      `goodput.json`; `nonfinite.jsonl` and `unreadable.jsonl` where there is
+      something to tell, see `faults`.
     data_dir: folder of built datasets.
     say: prints one line.
     devices: list of devices of the mesh; None takes all.
@@ -32,75 +41,144 @@ def train(config, workdir, data_dir, say=print, devices=None):
 
   Raises:
     InputError: a config, dataset or checkpoint that does not fit.
+    RunError: a step could not be saved, too many steps were not finite, or
+      no space is left.
     Interrupted: after SIGTERM or SIGINT, when all is saved.
   """
   setup.check_resumable(config, workdir)
-  run = setup.prepare(config, workdir, data_dir, devices)
-  _announce(run, say)
-  with checkpoint.Checkpoints(workdir, config.keep) as saved, _Stop() as stop:
-    if saved.latest is None:
-      state = setup.initial_state(run)
-    else:
-      state = setup.restored_state(run, saved, saved.latest)
-      say(f"resumed at step {saved.latest} of {run.total}")
-    return _steps(run, state, workdir, saved, stop)
-
-
-def _steps(run, state, workdir, saved, stop):
-  """The loop itself; returns the last validation."""
-  config = run.config
-  first = int(state.step)
-  writer = Writer(workdir, first, run.total, config.data.batch_size)
-  stream = run.train.stream(first, run.total)
-  clock, pending, found = _Clock(), [], {}
-  try:
-    for step in range(first, run.total + 1):
-      last = step == run.total or stop.asked
-      validated = step == run.total or _due(step, first, config.validate_every)
-      if validated:
-        found = validate.validate(run, state.params)
-      if last or validated or _due(step, first, config.log_every):
-        _write(writer, pending, found if validated else {}, clock)
-      if step > first and (last or step % config.save_every == 0):
-        writer.flush()
-        saved.save(state, run.meta)
-      if last:
-        break
-      with clock.waiting():
-        batch = next(stream)
-      batch.pop("records")
-      state, metrics = run.step(
-        state, sharding.put(run.mesh, batch), run.semantics
-      )
-      pending.append((step + 1, metrics))
-    saved.wait()
-  finally:
-    writer.close()
-  if int(state.step) < run.total:
-    raise Interrupted(
-      f"stopped at step {int(state.step)} of {run.total}, saved: run the "
-      "same command to go on"
-    )
+  with (
+    _no_space_told(workdir),
+    Goodput(workdir, Interrupted) as spent,
+    Watchdog(config.stall_seconds, spent) as watchdog,
+  ):
+    run = setup.prepare(config, workdir, data_dir, devices)
+    _announce(run, say)
+    with checkpoint.Checkpoints(workdir, config.keep) as saved, _Stop() as stop:
+      state = _first_state(run, saved, spent, say)
+      loop = _Loop(run, workdir, saved, stop, spent, watchdog, state)
+      try:
+        found = loop.go_on(state)
+      finally:
+        loop.close()
+      if line := loop.faults.summary():
+        say(line)
   return found
 
 
-def _due(step, first, every):
-  return step > first and bool(every) and step % every == 0
+def _first_state(run, saved, spent, say):
+  with spent.inside("restore"):
+    step = saved.latest
+    if step is None:
+      return setup.initial_state(run)
+    state = setup.restored_state(run, saved, step)
+  say(f"resumed at step {step} of {run.total}")
+  return state
 
 
-def _write(writer, pending, found, clock):
-  """Fetches and writes the steps since the last time, one line each."""
-  if not pending:
-    return
-  rows = [
-    {name: np.asarray(x).item() for name, x in metrics.items()}
-    for _, metrics in jax.device_get(pending)
-  ]
-  rows[-1] |= found | clock.look(len(rows), writer.examples)
-  for (step, _), values in zip(pending, rows, strict=True):
-    writer.write(step, values)
-  writer.progress(pending[-1][0], rows[-1])
-  pending.clear()
+@contextlib.contextmanager
+def _no_space_told(workdir):
+  """A full disk ends the run with one line."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in NO_SPACE:
+      raise
+    free = shutil.disk_usage(workdir).free / 2**30
+    raise RunError(
+      f"{workdir} cannot be written, {free:.1f} GiB free: {error}; make room, "
+      "the same command goes on from the last step saved"
+    ) from error
+
+
+class _Loop:
+  """Steps, and what is done between them; see `train` for the parts."""
+
+  def __init__(self, run, workdir, saved, stop, spent, watchdog, state):
+    self._run, self._saved, self._stop = run, saved, stop
+    self._spent, self._watchdog = spent, watchdog
+    self._first = spent.first_step = spent.step = int(state.step)
+    size = run.config.data.batch_size
+    self._writer = Writer(workdir, self._first, run.total, size)
+    most = run.config.max_skipped_in_a_row
+    self.faults = Faults(workdir, self._first, most, run.train)
+    self._clock = _Clock(spent)
+    self._pending, self._shapes = [], set()
+
+  def go_on(self, state):
+    """Trains to the end, or until asked to stop; the last validation."""
+    run, config, found = self._run, self._run.config, {}
+    stream = run.train.stream(self._first, run.total)
+    for step in range(self._first, run.total + 1):
+      last = step == run.total or self._stop.asked
+      validated = step == run.total or self._due(step, config.validate_every)
+      if validated:
+        with self._spent.inside("evaluate"):
+          found = validate.validate(run, state.params)
+      if last or validated or self._due(step, config.log_every):
+        self._write(found if validated else {})
+      self._saved.check()
+      if step > self._first and (last or step % config.save_every == 0):
+        self._save(state)
+      if last:
+        break
+      state = self._step(state, stream)
+    with self._spent.inside("save"):
+      self._saved.wait()
+    if int(state.step) < run.total:
+      raise Interrupted(
+        f"stopped at step {int(state.step)} of {run.total}, saved: run the "
+        "same command to go on"
+      )
+    return found
+
+  def close(self):
+    self._writer.close()
+    self.faults.close()
+
+  def _due(self, step, every):
+    return step > self._first and bool(every) and step % every == 0
+
+  def _step(self, state, stream):
+    """Draws a batch and starts one step; its metrics are fetched later."""
+    with self._spent.inside("data"):
+      batch = next(stream)
+    records = batch.pop("records")
+    shapes = tuple(x.shape for x in batch.values())
+    phase = "step" if shapes in self._shapes else "compile"
+    self._shapes.add(shapes)
+    with self._spent.inside(phase):
+      state, metrics = self._run.step(
+        state, sharding.put(self._run.mesh, batch), self._run.semantics
+      )
+    self._spent.step += 1
+    self._pending.append((self._spent.step, metrics, records))
+    self._watchdog.beat()
+    return state
+
+  def _save(self, state):
+    self._writer.flush()
+    with self._spent.inside("save"):
+      self._saved.save(state, self._run.meta)
+    self._spent.write()
+
+  def _write(self, found):
+    """Fetches and writes the steps since the last time, one line each."""
+    if not self._pending:
+      return
+    steps, waiting, records = zip(*self._pending, strict=True)
+    self._pending = []
+    with self._spent.inside("step"):
+      fetched = jax.device_get(waiting)
+    rows = [
+      {name: np.asarray(x).item() for name, x in metrics.items()}
+      for metrics in fetched
+    ]
+    rows[-1] |= found | self._clock.look(len(rows), self._writer.examples)
+    for step, values, held in zip(steps, rows, records, strict=True):
+      more = self.faults.note(step, values, held)
+      self._writer.write(step, values | more)
+    self._writer.progress(steps[-1], rows[-1])
+    self.faults.check(steps[-1])
 
 
 def _announce(run, say):
@@ -123,26 +201,20 @@ def _announce(run, say):
 class _Clock:
   """Examples per second, and the share of the time spent on data."""
 
-  def __init__(self):
-    self._start, self._waited = time.monotonic(), 0.0
-
-  @contextlib.contextmanager
-  def waiting(self):
-    """Counts the time inside as waiting for data."""
-    start = time.monotonic()
-    yield
-    self._waited += time.monotonic() - start
+  def __init__(self, spent):
+    self._spent = spent
+    self._start, self._waited = time.monotonic(), spent.seconds["data"]
 
   def look(self, steps, examples):
     """Wall-clock metrics of the `steps` since the last look."""
-    now = time.monotonic()
+    now, waited = time.monotonic(), self._spent.seconds["data"]
     taken = max(now - self._start, 1e-9)
     found = {
       "seconds_per_step": taken / steps,
       "examples_per_second": steps * examples / taken,
-      "data_wait": self._waited / taken,
+      "data_wait": (waited - self._waited) / taken,
     }
-    self._start, self._waited = now, 0.0
+    self._start, self._waited = now, waited
     return found
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 
 import jax
@@ -54,11 +55,7 @@ class Run:
 def prepare(config, workdir, data_dir, devices=None):
   """Opens the data, builds the model's definition, compiles nothing yet."""
   mesh = sharding.make_mesh(config.mesh, devices)
-  if config.data.batch_size % mesh.size:
-    raise InputError(
-      f"data.batch_size={config.data.batch_size} on {mesh.size} devices: "
-      "it must be divisible by the number of devices"
-    )
+  config_lib.check_divisible(config, mesh.size)
   split = sources.open_split(
     data_dir, config.data.dataset, config.data.config, config.data.train_split
   )
@@ -164,7 +161,9 @@ def check_resumable(config, workdir):
     return
   path.parent.mkdir(parents=True, exist_ok=True)
   text = json.dumps(config_lib.to_dict(config), indent=2) + "\n"
-  path.write_text(text, encoding="utf-8")
+  temporary = path.with_suffix(".tmp")  # a killed process leaves no half of it
+  temporary.write_text(text, encoding="utf-8")
+  os.replace(temporary, path)
 
 
 def _first_state(run, params):

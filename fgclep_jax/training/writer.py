@@ -7,6 +7,40 @@ import sys
 import time
 
 
+class Lines:
+  """JSON lines, one a step at most, of a run that may be started again.
+
+  Args of the constructor:
+    path: of the file; made when the first line is written.
+    start: the step the run goes on from; later lines are taken back, and so
+      is a torn last one.
+
+  Attributes:
+    kept: list of the values of the lines that stay.
+  """
+
+  def __init__(self, path, start):
+    self._path, self._file = pathlib.Path(path), None
+    self.kept = _keep_until(self._path, start)
+
+  def write(self, values):
+    """Appends a line; `values` has `step`."""
+    if self._file is None:
+      self._file = open(self._path, "a", 1, "utf-8")  # noqa: SIM115
+    self._file.write(json.dumps(values) + "\n")
+
+  def flush(self):
+    """Makes sure that all lines are on the disk."""
+    if self._file is not None:
+      self._file.flush()
+      os.fsync(self._file.fileno())
+
+  def close(self):
+    if self._file is not None:
+      self.flush()
+      self._file.close()
+
+
 class Writer:
   """Writes one line a step to `metrics.jsonl` and a progress line.
 
@@ -19,9 +53,7 @@ class Writer:
   """
 
   def __init__(self, workdir, start, steps, examples, stream=None):
-    self._path = pathlib.Path(workdir) / "metrics.jsonl"
-    _keep_until(self._path, start)
-    self._file = open(self._path, "a", 1, "utf-8")  # noqa: SIM115
+    self._lines = Lines(pathlib.Path(workdir) / "metrics.jsonl", start)
     self._stream = stream or sys.stderr
     self._steps = steps
     self.examples = examples
@@ -29,7 +61,7 @@ class Writer:
 
   def write(self, step, values):
     """Appends one line; values are plain numbers."""
-    self._file.write(json.dumps({"step": step} | values) + "\n")
+    self._lines.write({"step": step} | values)
     if self._board is not None:
       for name, value in values.items():
         if value is not None:
@@ -52,30 +84,31 @@ class Writer:
 
   def flush(self):
     """Makes sure that all lines are on the disk."""
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    self._lines.flush()
 
   def close(self):
-    self.flush()
-    self._file.close()
+    self._lines.close()
     if self._board is not None:
       self._board.close()
 
 
 def _keep_until(path, step):
-  """Drops the lines after `step`, and a torn last line."""
+  """Drops the lines after `step`, and a torn last line; returns the rest."""
   if not path.is_file():
-    return
-  kept = []
+    return []
+  kept, text = [], ""
   for line in path.read_text(encoding="utf-8").splitlines():
     try:
-      if json.loads(line)["step"] <= step:
-        kept.append(line + "\n")
-    except (json.JSONDecodeError, KeyError):
+      values = json.loads(line)
+      if values["step"] <= step:
+        kept.append(values)
+        text += line + "\n"
+    except (json.JSONDecodeError, KeyError, TypeError):
       continue
   temporary = path.with_suffix(".tmp")
-  temporary.write_text("".join(kept), encoding="utf-8")
+  temporary.write_text(text, encoding="utf-8")
   os.replace(temporary, path)
+  return kept
 
 
 def _tensorboard(workdir):

@@ -5,23 +5,14 @@ do), 75 interrupted but resumable by the same command, 1 anything else.
 """
 
 import argparse
-import os
 import sys
+import traceback
 
 from fgclep_jax import config as config_lib
-from fgclep_jax import flags
+from fgclep_jax import flags, launch
 from fgclep_jax.errors import InputError, RunError
 
 RESUMABLE = 75
-# Of `fgclep compile`, before JAX is imported: the compiler for TPU is loaded,
-# no TPU is looked for. The last two keep it from asking what machine this is.
-NO_TPU = {
-  "JAX_PLATFORMS": "cpu",
-  "TPU_SKIP_MDS_QUERY": "1",
-  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-  "TPU_ACCELERATOR_TYPE": "v5litepod-8",
-  "TPU_WORKER_HOSTNAMES": "localhost",
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,12 +26,16 @@ def main(argv=None):
   """Runs a command and ends the process with its exit code."""
   try:
     sys.exit(run(sys.argv[1:] if argv is None else argv))
-  except InputError as error:
+  except (InputError, RunError) as error:
     print(f"fgclep: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
-  except RunError as error:
-    print(f"fgclep: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(1)
+    code = 2 if isinstance(error, InputError) else 1
+    launch.leave(code)
+    sys.exit(code)
+  except Exception:
+    if launch.joined():
+      traceback.print_exc()
+      launch.leave(1)
+    raise
 
 
 def run(argv):
@@ -53,7 +48,7 @@ def run(argv):
     raise InputError(
       f"unknown argument {rest[0]}: see `fgclep {known.command} --help`"
     )
-  _environment(known.command)
+  launch.prepare(known.command)
   return known.run(known) or 0
 
 
@@ -137,31 +132,20 @@ def _parser():
   return parser
 
 
-def _environment(command):
-  """Settings of the process, before any device is used."""
-  if command == "compile":
-    os.environ.update(NO_TPU)
-  # TensorFlow's own messages, where a builder imports it.
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  count = os.environ.get("FGCLEP_CPU_DEVICES")
-  if count:
-    import jax
-
-    if not count.isdigit() or count == "0":
-      raise InputError(f"FGCLEP_CPU_DEVICES={count!r}: give a count above 0")
-    jax.config.update("jax_num_cpu_devices", int(count))
-
-
 def _train(arguments):
   config = config_lib.load(arguments.config)
   config = config_lib.override(config, arguments.changes)
-  from fgclep_jax.training import loop
+  launch.join()
+  launch.keep_compiled(arguments.workdir)
+  from fgclep_jax.training import loop, processes
 
   try:
     found = loop.train(config, arguments.workdir, arguments.data_dir)
   except loop.Interrupted as stopped:
     print(f"fgclep: {stopped}", file=sys.stderr)
     return RESUMABLE
+  if not processes.first():
+    return 0
   for name, value in found.items():
     print(f"{name}: {value}")
   print(f"checkpoints and metrics in {arguments.workdir}")

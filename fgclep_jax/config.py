@@ -177,6 +177,9 @@ class MeshConfig:
 
   data: int = -1
   fsdp: int = 1
+  # Groups of devices that a slower network connects; 0 asks the devices. The
+  # data axis runs over them outermost.
+  slices: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,6 +216,7 @@ RESUMABLE = frozenset(
     "stall_seconds",
     "mesh.data",
     "mesh.fsdp",
+    "mesh.slices",
     "loss.exchange",
     "loss.tile",
     "data.cache_gib",
@@ -260,7 +264,12 @@ POSITIVE = (
 )
 
 
-NOT_NEGATIVE = ("data.max_skip_rate", "max_skipped_in_a_row", "stall_seconds")
+NOT_NEGATIVE = (
+  "data.max_skip_rate",
+  "max_skipped_in_a_row",
+  "stall_seconds",
+  "mesh.slices",
+)
 
 
 def to_dict(config):

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from fgclep_jax import cli, config, sharding
+from fgclep_jax import cli, config, launch, sharding
 from fgclep_jax.compile import aot, chips, program, waiting
 from fgclep_jax.errors import InputError
 from fgclep_jax.training import abstract, setup
@@ -149,7 +149,7 @@ def command(root, *more):
   ],
 )
 def test_bad_input(root, monkeypatch, capsys, more, message):
-  for name in cli.NO_TPU:
+  for name in launch.NO_TPU:
     monkeypatch.setenv(name, os.environ.get(name, ""))  # put back afterwards
   with pytest.raises(SystemExit) as stop:
     cli.main(command(root, *more)[3:])

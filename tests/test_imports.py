@@ -9,7 +9,7 @@ FLOORS = [
   ("signals", "reports", "losses", "metrics", "config", "tree"),
   ("models", "data", "sharding", "optim", "archives"),
   ("training", "evaluation", "inference", "enhance", "explain"),
-  ("cli", "demo", "flags", "export", "compile", "doctor"),
+  ("cli", "demo", "flags", "launch", "export", "compile", "doctor"),
 ]
 # Who may import a library; every other file of the package may not.
 OWNERS = {

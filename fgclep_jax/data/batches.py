@@ -87,23 +87,30 @@ class Batches:
     seed: of the order.
     divisor: the number of devices; the number of texts is a multiple of it.
     before: positions that are gone through first, `before_epochs` times.
+    rows: (b,) places of a batch whose signals are read, those that the
+      devices of this process hold; None for all.
+
+  Which records and texts make up a batch is known on every process from the
+  index alone: only signals are read by those that hold them.
 
   A record that cannot be read keeps its place in a batch, without statements
-  and with a signal of zeros: no other place, and no other batch, changes.
+  and with a signal of zeros: no other place, and no other batch, changes; its
+  texts stay among those of the batch, for the others to be compared with.
   `unreadable` is {position: reason} of those met so far.
 
   A batch is a dict of arrays:
-    ecg: (B, 12, T) int16 microvolts.
+    ecg: (B, 12, T) int16 microvolts, (b, 12, T) where `rows` are given.
     statement: (B, M) int32, which of the batch's distinct texts, or -1.
     tokens: (U, L) int32 word pieces of the distinct texts, 0 is padding.
     text_ids: (U,) int32 their numbers in `texts.table`, -1 for padding.
-    text_weights: (U,) float32 how many pairs of the batch hold the text.
+    text_weights: (U,) float32 how many pairs of the batch hold the text,
+      those of records that cannot be read included.
     records: (B,) int64 positions in the split, host side only.
   """
 
   def __init__(
     self, split, texts, records, config, seed, divisor=1, before=(),
-    before_epochs=0.0,
+    before_epochs=0.0, rows=None,
   ):  # fmt: skip
     counts = np.diff(texts.offsets)
     self.split, self.texts, self.config = split, texts, config
@@ -114,6 +121,7 @@ class Batches:
       before_epochs * len(self.before) / config.batch_size
     )
     self.seed, self.divisor = seed, divisor
+    self.rows = np.arange(config.batch_size) if rows is None else rows
     self.unreadable = {}
     self.drawn = len(self.records) + len(self.before)
     if not len(self.records):
@@ -158,9 +166,17 @@ class Batches:
       if len(ids) > self.width:
         ids = np.sort(draw.choice(ids, self.width, replace=False))
       row[: len(ids)] = ids
-    ecg = self._signals(records)
-    statement[[record in self.unreadable for record in records]] = ABSENT
-    return {"ecg": ecg, "records": records} | self.columns(statement)
+    batch = {"ecg": self._signals(records[self.rows]), "records": records}
+    batch |= self.columns(statement)
+    left_out = [record in self.unreadable for record in records]
+    batch["statement"][left_out] = ABSENT
+    return batch
+
+  def learn(self, unreadable):
+    """Takes in what other processes could not read, {position: reason}."""
+    for record in unreadable.keys() - self.unreadable.keys():
+      error = f"record {self.split.record_ids[record]} cannot be read"
+      self._leave_out(record, Unreadable(error, unreadable[record]))
 
   def _signals(self, records):
     """(B, 12, T) int16 microvolts, zeros for what cannot be read."""

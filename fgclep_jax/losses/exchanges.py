@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from fgclep_jax.losses import moments, tiles
+from fgclep_jax.losses import moments
 
 EXCHANGES = ("auto", "gather", "ring", "grid")
 
@@ -107,8 +107,8 @@ def cheapest(devices, rows, columns):
   return min(names, key=lambda n: bytes_sent(n, devices, rows, columns))
 
 
-def grid(rows, columns, scalars, *, gradients, start, axes, shape, tile):
-  """`tiles.sweep` of own rows and columns, the devices as r x c.
+def grid(rows, columns, scalars, *, gradients, start, axes, shape, sweep):
+  """The `sweep` of own rows and columns, the devices as r x c.
 
   Device i c + j computes one block: the rows of the devices with its i, the
   columns of the devices with its j. (D, 1) is `gather`.
@@ -118,7 +118,7 @@ def grid(rows, columns, scalars, *, gradients, start, axes, shape, tile):
   with_same_j = [[i * c + j for i in range(r)] for j in range(c)]
   ways = (axes, c, with_same_i), (axes, r, with_same_j)
   gathered = map(_gather, (rows, columns), ways)
-  sums = tiles.sweep(*gathered, scalars, tile=tile, gradients=gradients)
+  sums = sweep(*gathered, scalars, gradients=gradients)
   if not gradients:
     return sums
   ecg, text = map(_add_home, (sums.ecg, sums.text), ways)
@@ -146,8 +146,8 @@ def _add_home(x, way):
   return jax.lax.psum_scatter(x, axes, axis_index_groups=groups, tiled=True)
 
 
-def ring(rows, columns, scalars, *, gradients, start, axes, devices, tile):
-  """`tiles.sweep` of own rows and columns, which go around, one place a turn.
+def ring(rows, columns, scalars, *, gradients, start, axes, devices, sweep):
+  """The `sweep` of own rows and columns, which go around, one place a turn.
 
   The gradient of a column goes around with it and is home after D - 1 moves;
   what its own device adds to it never leaves.
@@ -158,9 +158,7 @@ def ring(rows, columns, scalars, *, gradients, start, axes, devices, tile):
     return jax.tree.map(lambda x: jax.lax.ppermute(x, axes, forward), tree)
 
   def meet(columns, start):
-    return tiles.sweep(
-      rows, columns, scalars, tile=tile, gradients=gradients, start=start
-    )
+    return sweep(rows, columns, scalars, gradients=gradients, start=start)
 
   def turn(carry, _):
     columns, sums, text = carry

@@ -8,9 +8,12 @@ from jax.sharding import PartitionSpec as P
 
 from fgclep_jax.errors import InputError
 from fgclep_jax.losses import arguments, exchanges, moments, one_pass
+from fgclep_jax.losses import kernel as kernels
 
 
-def sharded_soft_sigmoid_loss(mesh, axis="data", exchange="auto", tile=1024):
+def sharded_soft_sigmoid_loss(
+  mesh, axis="data", exchange="auto", tile=1024, kernel="auto"
+):
   """The same loss with pairs and statements split over devices.
 
   Every exchange is exact, computes each tile once and in tiles as
@@ -25,7 +28,9 @@ def sharded_soft_sigmoid_loss(mesh, axis="data", exchange="auto", tile=1024):
       the least memory. `grid`: the D devices as r x c, rows gathered over c
       and columns over r, r x c being whatever sends the fewest bytes: square
       for K = U. `auto`: the one that sends the fewest bytes.
-    tile: rows and columns of a tile at most.
+    tile: rows and columns of a tile at most, of `tiles.sweep`.
+    kernel: what computes a tile: `auto`, `xla` or `pallas`, see
+      `kernel.choose`.
 
   Returns:
     A function with the arguments of `soft_sigmoid_loss` on global arrays. K
@@ -33,6 +38,7 @@ def sharded_soft_sigmoid_loss(mesh, axis="data", exchange="auto", tile=1024):
     dense loss; weights, semantics and ids get no gradient.
   """
   _check(exchange)
+  sweep = kernels.choose(kernel, mesh.devices.flat[0], tile)
   axes = (axis,) if isinstance(axis, str) else tuple(axis)
   devices = math.prod(mesh.shape[name] for name in axes)
 
@@ -47,7 +53,7 @@ def sharded_soft_sigmoid_loss(mesh, axis="data", exchange="auto", tile=1024):
     )
     missing = -text.shape[0] % devices
     columns = {n: arguments.pad(x, missing) for n, x in columns.items()}
-    meet = _meeting(exchange, devices, rows, columns, axes, tile)
+    meet = _meeting(exchange, devices, rows, columns, axes, sweep)
     function = functools.partial(
       one_pass.loss,
       meet=meet,
@@ -68,18 +74,18 @@ def _check(name):
     )
 
 
-def _meeting(name, devices, rows, columns, axes, tile):
+def _meeting(name, devices, rows, columns, axes, sweep):
   """The function `meet` of `one_pass.loss`."""
   if name == "auto":
     name = exchanges.cheapest(devices, rows, columns)
   if name == "ring":
     return functools.partial(
-      exchanges.ring, axes=axes, devices=devices, tile=tile
+      exchanges.ring, axes=axes, devices=devices, sweep=sweep
     )
   shape = (devices, 1)
   if name == "grid":
     shape = exchanges.grid_shape(devices, rows, columns)
-  return functools.partial(exchanges.grid, axes=axes, shape=shape, tile=tile)
+  return functools.partial(exchanges.grid, axes=axes, shape=shape, sweep=sweep)
 
 
 def _spread(function, mesh, axes, learned, given, gradients):

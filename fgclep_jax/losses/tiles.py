@@ -88,10 +88,10 @@ def sweep(rows, columns, scalars, *, tile, gradients, start=None):
       return (value + part.value, bias, found), None
 
     zero = jnp.zeros_like(row["pair_weights"])
-    (value, bias, found), _ = _scan(meet, (zero, zero, carry), columns)
+    (value, bias, found), _ = scan(meet, (zero, zero, carry), columns)
     return found, (value, bias)
 
-  found, (value, bias) = _scan(strip, start, rows)
+  found, (value, bias) = scan(strip, start, rows)
   # Sums of (K,), by rows before: float32 keeps more digits.
   value = weights @ _join(value, counts[0])
   if not gradients:
@@ -125,7 +125,7 @@ def _add(x, index, part):
   return jax.lax.dynamic_update_index_in_dim(x, part, index, 0)
 
 
-def _scan(body, carry, items):
+def scan(body, carry, items):
   """`jax.lax.scan` over (number, item), without a loop for one item."""
   count = len(jax.tree.leaves(items)[0])
   if count > 1:

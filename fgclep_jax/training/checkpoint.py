@@ -8,6 +8,9 @@ A step is written to `checkpoints/<step>.unfinished`, gets a manifest with the
 checksum of every file, and is committed when that folder is renamed to
 `checkpoints/<step>`: whatever has that name was whole once. It is compared
 with its manifest before anything of it is used, by each process once.
+
+Where a run has several processes all write their parts of the arrays into the
+same folder, which all must see; the first process commits and deletes.
 """
 
 import importlib.metadata
@@ -24,7 +27,7 @@ import numpy as np
 from fgclep_jax import config as config_lib
 from fgclep_jax import tree
 from fgclep_jax.errors import InputError, RunError
-from fgclep_jax.training import folders, manifest
+from fgclep_jax.training import folders, manifest, processes
 
 # 1: no manifest. 2: every step has one.
 FORMAT = 2
@@ -67,7 +70,7 @@ class Checkpoints:
     self._folder = (pathlib.Path(workdir) / FOLDER).absolute()
     self._keep = keep
     self._thread, self._failed = None, None
-    if keep is not None:
+    if keep is not None and processes.first():
       self._folder.mkdir(parents=True, exist_ok=True)
       folders.sweep(self._folder)
 
@@ -181,11 +184,12 @@ class Checkpoints:
     """Commits a step when all of it is written, then lets old ones go."""
     try:
       writing.result()
-      if jax.process_index() == 0:
+      if processes.first():
         self._commit(step)
     except Exception as error:
       self._failed = self._failure(step, error)
-      folders.sweep(self._folder, step)
+      if processes.first():
+        folders.sweep(self._folder, step)
 
   def _commit(self, step):
     folder = self._folder / f"{step}{folders.UNFINISHED}"

@@ -15,6 +15,7 @@ import threading
 import time
 
 from fgclep_jax.errors import InputError
+from fgclep_jax.training import processes
 
 PHASES = ("step", "data", "save", "evaluate", "compile", "restore", "other")
 
@@ -24,7 +25,8 @@ class Goodput:
 
   `goodput.json` gets one entry for every start of the run: `ended` is done,
   interrupted (resumable) or failed, and stays `running` for a process that
-  was killed. The seconds of the phases sum to the wall time.
+  was killed. The seconds of the phases sum to the wall time. Of several
+  processes the first alone writes.
 
   Args of the constructor:
     workdir: folder of the run.
@@ -63,6 +65,8 @@ class Goodput:
   def write(self, ended="running"):
     """Writes the entry of this run behind those of earlier ones."""
     self._turn(self.phase)
+    if not processes.first():
+      return
     entry = {
       "started": self._began.isoformat(timespec="seconds"),
       "ended": ended,

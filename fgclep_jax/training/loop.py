@@ -10,9 +10,10 @@ import time
 import jax
 import numpy as np
 
+from fgclep_jax import config as config_lib
 from fgclep_jax import sharding
 from fgclep_jax.errors import RunError
-from fgclep_jax.training import checkpoint, setup, validate
+from fgclep_jax.training import checkpoint, processes, setup, validate
 from fgclep_jax.training.faults import Faults
 from fgclep_jax.training.goodput import Goodput, Watchdog
 from fgclep_jax.training.writer import Writer
@@ -45,6 +46,9 @@ def train(config, workdir, data_dir, say=print, devices=None):
       no space is left.
     Interrupted: after SIGTERM or SIGINT, when all is saved.
   """
+  if not processes.first():
+    say = _nothing
+  processes.same(config=config_lib.to_dict(config))
   setup.check_resumable(config, workdir)
   with (
     _no_space_told(workdir),
@@ -68,11 +72,16 @@ def train(config, workdir, data_dir, say=print, devices=None):
 def _first_state(run, saved, spent, say):
   with spent.inside("restore"):
     step = saved.latest
+    processes.same(newest_step_in_its_workdir=step)
     if step is None:
       return setup.initial_state(run)
     state = setup.restored_state(run, saved, step)
   say(f"resumed at step {step} of {run.total}")
   return state
+
+
+def _nothing(_):
+  """Says nothing: another process speaks."""
 
 
 @contextlib.contextmanager
@@ -109,15 +118,18 @@ class _Loop:
     run, config, found = self._run, self._run.config, {}
     stream = run.train.stream(self._first, run.total)
     for step in range(self._first, run.total + 1):
-      last = step == run.total or self._stop.asked
-      validated = step == run.total or self._due(step, config.validate_every)
+      over = step == run.total
+      validated = over or self._due(step, config.validate_every)
+      logged = validated or self._due(step, config.log_every)
+      saved = step > self._first and step % config.save_every == 0
+      last = self._asked(logged or saved) or over
       if validated:
         with self._spent.inside("evaluate"):
           found = validate.validate(run, state.params)
-      if last or validated or self._due(step, config.log_every):
+      if last or logged:
         self._write(found if validated else {})
       self._saved.check()
-      if step > self._first and (last or step % config.save_every == 0):
+      if saved or (last and step > self._first):
         self._save(state)
       if last:
         break
@@ -138,18 +150,37 @@ class _Loop:
   def _due(self, step, every):
     return step > self._first and bool(every) and step % every == 0
 
+  def _asked(self, waited_for):
+    """Whether to stop here: one process for all, where they wait anyway.
+
+    What a host could not read is told to the others on this occasion.
+    """
+    if processes.alone():
+      return self._stop.asked
+    if not waited_for:
+      return False
+    with self._spent.inside("step"):
+      asked, unreadable = processes.agree(
+        self._stop.asked, self._run.train.unreadable
+      )
+    self._run.train.learn(unreadable)
+    return asked
+
   def _step(self, state, stream):
     """Draws a batch and starts one step; its metrics are fetched later."""
     with self._spent.inside("data"):
       batch = next(stream)
-    records = batch.pop("records")
+    records, ecg = batch.pop("records"), batch.pop("ecg")
     shapes = tuple(x.shape for x in batch.values())
     phase = "step" if shapes in self._shapes else "compile"
     self._shapes.add(shapes)
     with self._spent.inside(phase):
-      state, metrics = self._run.step(
-        state, sharding.put(self._run.mesh, batch), self._run.semantics
-      )
+      batch = sharding.put(self._run.mesh, batch) | {
+        "ecg": sharding.put_rows(
+          self._run.mesh, ecg, self._run.train.rows, len(records)
+        )
+      }
+      state, metrics = self._run.step(state, batch, self._run.semantics)
     self._spent.step += 1
     self._pending.append((self._spent.step, metrics, records))
     self._watchdog.beat()
@@ -191,9 +222,11 @@ def _announce(run, say):
     f"{run.config.model.text.max_tokens} word pieces), "
     f"{len(run.valid[1])} records to validate on"
   )
+  count = jax.process_count()
+  among = f" of {count} processes" if count > 1 else ""
   say(
     f"{run.mesh.size} devices ({run.mesh.shape['data']} x "
-    f"{run.mesh.shape['fsdp']}), {run.total} steps of "
+    f"{run.mesh.shape['fsdp']}){among}, {run.total} steps of "
     f"{train.config.batch_size} records"
   )
 
@@ -233,7 +266,7 @@ class _Stop:
 
   def __exit__(self, *_):
     for number, handler in self._before.items():
-      signal.signal(number, handler)
+      signal.signal(number, handler or signal.SIG_DFL)
 
   def _note(self, number, _):
     if self.asked:

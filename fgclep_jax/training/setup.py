@@ -19,7 +19,7 @@ from fgclep_jax.errors import InputError
 from fgclep_jax.models import pretrained, two_tower
 from fgclep_jax.reports import tokenizer as tokenizer_lib
 from fgclep_jax.signals import simulate
-from fgclep_jax.training import checkpoint, steps
+from fgclep_jax.training import checkpoint, processes, steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +74,12 @@ def prepare(config, workdir, data_dir, devices=None):
   train = batches.Batches(
     split, texts, records, config.data, config.seed, mesh.size, before,
     config.data.simulated_epochs,
+    sharding.held_rows(mesh, config.data.batch_size),
   )  # fmt: skip
   definition, abstract = two_tower.abstract(config, len(vocabulary))
   names = [n for n in abstract if not two_tower.is_statistic(n)]
   frozen = optim.frozen_names(config.optim, names)
+  processes.same(dataset=split.digest, vocabulary=list(vocabulary))
   total = config.optim.steps or train.steps(config.optim.epochs)
   optimizer = optim.create(config.optim, total)
   semantics = _semantics(config, texts, mesh)
@@ -127,7 +129,7 @@ def initial_state(run):
       read = pretrained.read_for(config.model.text)
       params |= {f"text.{name}": x for name, x in read.params.items()}
   state = _first_state(run, params)
-  return jax.device_put(state, sharding.parameters(run.mesh, state))
+  return sharding.place(state, sharding.parameters(run.mesh, state))
 
 
 def restored_state(run, saved, step):
@@ -141,7 +143,7 @@ def restored_state(run, saved, step):
     places,
   )
   params, opt_state = saved.restore(step, abstract.params, abstract.opt_state)
-  number = jax.device_put(jnp.int32(step), sharding.replicated(run.mesh))
+  number = sharding.place(jnp.int32(step), sharding.replicated(run.mesh))
   return steps.TrainState(number, params, opt_state)
 
 
@@ -158,6 +160,8 @@ def check_resumable(config, workdir):
         f"{workdir} was started with another config ({'; '.join(lines)}): "
         "give the same one, or another workdir"
       )
+    return
+  if not processes.first():
     return
   path.parent.mkdir(parents=True, exist_ok=True)
   text = json.dumps(config_lib.to_dict(config), indent=2) + "\n"
@@ -223,7 +227,7 @@ def _semantics(config, texts, mesh):
     rows = pretrained.semantics(config.model.text, texts.tokens)
   else:
     rows = texts.semantics
-  return jax.device_put(rows, sharding.replicated(mesh))
+  return sharding.place(rows, sharding.replicated(mesh))
 
 
 def _trained_on(config, workdir, train):

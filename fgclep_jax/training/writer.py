@@ -6,6 +6,8 @@ import pathlib
 import sys
 import time
 
+from fgclep_jax.training import processes
+
 
 class Lines:
   """JSON lines, one a step at most, of a run that may be started again.
@@ -14,6 +16,8 @@ class Lines:
     path: of the file; made when the first line is written.
     start: the step the run goes on from; later lines are taken back, and so
       is a torn last one.
+
+  Of several processes the first alone writes.
 
   Attributes:
     kept: list of the values of the lines that stay.
@@ -25,6 +29,8 @@ class Lines:
 
   def write(self, values):
     """Appends a line; `values` has `step`."""
+    if not processes.first():
+      return
     if self._file is None:
       self._file = open(self._path, "a", 1, "utf-8")  # noqa: SIM115
     self._file.write(json.dumps(values) + "\n")
@@ -69,6 +75,8 @@ class Writer:
 
   def progress(self, step, values):
     """Shows step, loss, examples per second and the time that is left."""
+    if not processes.first():
+      return
     left = (self._steps - step) * values["seconds_per_step"]
     eta = time.strftime("%H:%M:%S", time.gmtime(left))
     line = (
@@ -105,13 +113,16 @@ def _keep_until(path, step):
         text += line + "\n"
     except (json.JSONDecodeError, KeyError, TypeError):
       continue
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(text, encoding="utf-8")
-  os.replace(temporary, path)
+  if processes.first():
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
   return kept
 
 
 def _tensorboard(workdir):
+  if not processes.first():
+    return None
   try:
     from tensorboardX import SummaryWriter
   except ImportError:

@@ -145,3 +145,14 @@ def test_nothing_there_is_zero_with_zero_gradient():
   )(args["ecg"])
   assert value == 0
   np.testing.assert_array_equal(slope, 0)
+
+
+@pytest.mark.parametrize("name", ["pair_weights", "text_weights"])
+def test_a_weight_that_is_not_a_number_shows(name):
+  """A loss of 0 would pass for a good step."""
+  args = {n: jnp.asarray(x) for n, x in arguments(0).items()}
+  args[name] = args[name].at[1].set(jnp.nan)
+  assert not np.isfinite(losses.softmax_loss(**args))
+  del args["place"], args["log_scale"]
+  semantics = {"ecg_semantics": args["ecg"], "text_semantics": args["text"]}
+  assert not np.isfinite(losses.fnm_loss(**args, **semantics))

@@ -6,6 +6,8 @@ Written for the compiler to split over devices: they hold (K, U) arrays.
 import jax
 import jax.numpy as jnp
 
+from fgclep_jax.losses import dense
+
 
 def softmax_loss(
   ecg, text, place, *, log_scale, pair_weights=None, text_weights=None
@@ -32,9 +34,11 @@ def softmax_loss(
     () loss in the inputs' type, at least float32; 0 when all is masked.
   """
   kind = jnp.promote_types(ecg.dtype, jnp.float32)
-  pairs = _given(pair_weights, ecg, kind)
-  texts = _given(text_weights, text, kind)
-  logits = jnp.exp(jnp.asarray(log_scale, kind)) * _dot(ecg, text, kind)
+  pairs = dense.weights(pair_weights, ecg, kind)
+  texts = dense.weights(text_weights, text, kind)
+  logits = jnp.exp(jnp.asarray(log_scale, kind)) * dense.dot(
+    ecg.astype(kind), text.astype(kind)
+  )
   own = jnp.take_along_axis(logits, place[:, None], axis=1)[:, 0]
   held = jnp.zeros_like(texts).at[place].add(pairs)
   rows = _logsumexp(logits, texts[None], axis=1) - own
@@ -44,7 +48,8 @@ def softmax_loss(
   backward -= (pairs * share[place] * own).sum()
   forward = jnp.where(pairs > 0, pairs * rows, 0).sum()
   count = jnp.where(held > 0, texts, 0).sum()
-  return (_mean(forward, pairs.sum()) + _mean(backward, count)) / 2
+  forward = dense.normalise(forward, pairs.sum())
+  return (forward + dense.normalise(backward, count)) / 2
 
 
 def fnm_loss(
@@ -76,33 +81,15 @@ def fnm_loss(
     () loss in the inputs' type, at least float32; 0 when all is masked.
   """
   kind = jnp.promote_types(ecg.dtype, jnp.float32)
-  pairs = _given(pair_weights, ecg, kind)
-  texts = _given(text_weights, text, kind)
-  if ecg_semantics.ndim == 2:
-    wanted = _dot(ecg_semantics, text_semantics, kind)
-  else:
-    count, statements, width = ecg_semantics.shape
-    rows = ecg_semantics.reshape(count * statements, width)
-    wanted = _dot(rows, text_semantics, kind)
-    wanted = wanted.reshape(count, statements, len(text_semantics))
-    if semantics_mask is not None:
-      wanted = jnp.where(semantics_mask[:, :, None], wanted, -1)
-    wanted = wanted.max(axis=1)
-  distance = _dot(ecg, text, kind) - jax.lax.stop_gradient(wanted)
+  pairs = dense.weights(pair_weights, ecg, kind)
+  texts = dense.weights(text_weights, text, kind)
+  labels = dense.similarity(
+    ecg_semantics.astype(kind), text_semantics.astype(kind), semantics_mask
+  )
+  wanted = jax.lax.stop_gradient(2 * labels - 1)
+  distance = dense.dot(ecg.astype(kind), text.astype(kind)) - wanted
   total = pairs @ jnp.abs(distance) @ texts
-  return _mean(total, pairs.sum() * texts.sum())
-
-
-def _given(weights, like, kind):
-  if weights is None:
-    return jnp.ones(like.shape[:1], kind)
-  return weights.astype(kind)
-
-
-def _dot(rows, columns, kind):
-  # Full precision also where the default is a reduced one (TPU, TF32).
-  rows, columns = rows.astype(kind), columns.astype(kind)
-  return jnp.matmul(rows, columns.T, precision="highest")
+  return dense.normalise(total, pairs.sum() * texts.sum())
 
 
 def _logsumexp(logits, weights, axis):
@@ -110,8 +97,3 @@ def _logsumexp(logits, weights, axis):
   weights = jnp.broadcast_to(weights, logits.shape)
   found = jax.nn.logsumexp(logits, axis=axis, b=weights)
   return jnp.where((weights > 0).any(axis), found, 0)
-
-
-def _mean(total, weight):
-  """total / weight, and 0 with zero gradient where all is masked."""
-  return jnp.where(weight > 0, total / jnp.where(weight > 0, weight, 1), 0)

@@ -45,57 +45,29 @@ def soft_sigmoid_loss(
   Returns:
     () loss in the inputs' type, at least float32; 0 when all weights are 0.
   """
-  total, pairs, texts = sums(
-    ecg,
-    text,
-    ecg_semantics,
-    text_semantics,
-    log_scale=log_scale,
-    bias=bias,
-    pair_weights=pair_weights,
-    text_weights=text_weights,
-    semantics_mask=semantics_mask,
-    ecg_ids=ecg_ids,
-    text_ids=text_ids,
-  )
-  return normalise(total, pairs * texts)
-
-
-def sums(
-  ecg,
-  text,
-  ecg_semantics=None,
-  text_semantics=None,
-  *,
-  log_scale,
-  bias=None,
-  pair_weights=None,
-  text_weights=None,
-  semantics_mask=None,
-  ecg_ids=None,
-  text_ids=None,
-):
-  """Weighted sum of the loss, of the pair weights, of the text weights."""
   kind = jnp.promote_types(ecg.dtype, jnp.float32)
   ecg, text = ecg.astype(kind), text.astype(kind)
-  # Full precision also where the default is a reduced one (TPU, TF32).
-  dot = jnp.matmul(ecg, text.T, precision="highest")
-  logits = jnp.exp(jnp.asarray(log_scale, kind)) * dot
+  logits = jnp.exp(jnp.asarray(log_scale, kind)) * dot(ecg, text)
   if bias is not None:
     logits = logits + jnp.asarray(bias, kind)
   if text_ids is not None:
     labels = _equality(ecg_ids, text_ids).astype(kind)
   else:
-    labels = _similarity(
+    labels = similarity(
       ecg_semantics.astype(kind), text_semantics.astype(kind), semantics_mask
     )
   labels = jax.lax.stop_gradient(labels)
   terms = labels * jax.nn.softplus(-logits)
   terms += (1 - labels) * jax.nn.softplus(logits)
-  pair_weights = _weights(pair_weights, ecg, kind)
-  text_weights = _weights(text_weights, text, kind)
-  total = pair_weights @ terms @ text_weights
-  return total, pair_weights.sum(), text_weights.sum()
+  pairs = weights(pair_weights, ecg, kind)
+  texts = weights(text_weights, text, kind)
+  return normalise(pairs @ terms @ texts, pairs.sum() * texts.sum())
+
+
+def dot(rows, columns):
+  """(K, E), (U, E) -> (K, U) products."""
+  # Full precision also where the default is a reduced one (TPU, TF32).
+  return jnp.matmul(rows, columns.T, precision="highest")
 
 
 def _equality(ecg_ids, text_ids):
@@ -104,21 +76,22 @@ def _equality(ecg_ids, text_ids):
   return jnp.any(match & (ecg_ids >= 0)[:, :, None], axis=1)
 
 
-def _similarity(rows, columns, mask):
+def similarity(rows, columns, mask):
   """(K, Q) or (K, M, Q) against (U, Q) -> (K, U) in [0, 1]."""
   if rows.ndim == 2:
-    return (1 + jnp.matmul(rows, columns.T, precision="highest")) / 2
-  dot = jnp.einsum("kmq,uq->kmu", rows, columns, precision="highest")
-  labels = (1 + dot) / 2
+    return (1 + dot(rows, columns)) / 2
+  products = jnp.einsum("kmq,uq->kmu", rows, columns, precision="highest")
+  labels = (1 + products) / 2
   if mask is not None:
     labels = jnp.where(mask[:, :, None], labels, 0)
   return labels.max(axis=1)
 
 
-def _weights(weights, like, kind):
-  if weights is None:
+def weights(given, like, kind):
+  """(n,) weights of the rows `like`, 1 where none are given."""
+  if given is None:
     return jnp.ones(like.shape[:1], kind)
-  return weights.astype(kind)
+  return given.astype(kind)
 
 
 def normalise(total, weight):

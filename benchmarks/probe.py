@@ -43,8 +43,13 @@ SHARES, EPOCHS, BATCH, EVALUATION_BATCH = (0.01, 0.1, 1.0), 100, 16, 256
 CLASSES, RECORDS, RESAMPLES = 38, 4620, 1000
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1, user_api="blas")
 def our_table(model, splits, options):
-  """All that the command does for the task: {share: macro AUROC}."""
+  """All that the command does for the task: {share: macro AUROC}.
+
+  As in `evaluation.run.evaluate`, fits run side by side and their matrix
+  products on one thread each.
+  """
   parts, _ = make_parts(splits, "test")
   encoders = {"trained": model}
   found = work.read(

@@ -7,6 +7,7 @@ import pathlib
 import jax
 import numpy as np
 
+from fgclep_jax import atomic
 from fgclep_jax import config as config_lib
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import two_tower, weights
@@ -76,11 +77,6 @@ def content_hash(about):
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_hash(path):
-  """sha256 of a file."""
-  return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def read_about(folder):
   """Reads config.json of an export, with `config` as a `TrainConfig`.
 
@@ -128,7 +124,9 @@ def check_files(folder, hashes):
   if absent:
     raise InputError(f"{folder} lacks {', '.join(absent)}: {AGAIN}")
   changed = [
-    name for name, found in hashes.items() if file_hash(folder / name) != found
+    name
+    for name, found in hashes.items()
+    if atomic.file_hash(folder / name) != found
   ]
   if changed:
     raise InputError(

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 FLOORS = [
-  ("errors",),
+  ("errors", "atomic"),
   ("signals", "reports", "losses", "metrics", "config", "tree"),
   ("models", "data", "sharding", "optim", "archives"),
   ("training", "evaluation", "inference", "enhance", "explain"),

@@ -517,7 +517,8 @@ def test_folder_is_the_start_of_a_run(tmp_path, monkeypatch):
     read.text, vocabulary="", pretrained=str(tmp_path), max_tokens=4
   )
   run = run_with(text)
-  words = setup._vocabulary(run.config, tmp_path / "absent", None, None)
+  earlier, _ = setup._earlier(run.config, tmp_path / "absent")
+  words = setup._vocabulary(run.config, earlier, None, None)
   assert words == PIECES
   params = setup.initial_state(run).params
   _, drawn = two_tower.create(run.config, 8, run.config.seed)

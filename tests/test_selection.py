@@ -3,11 +3,12 @@
 import json
 import types
 
+import jax
 import numpy as np
 import pytest
 
 from fgclep_jax import config as c
-from fgclep_jax import metrics
+from fgclep_jax import metrics, sharding
 from fgclep_jax.errors import InputError
 from fgclep_jax.evaluation import selection
 from fgclep_jax.evaluation.options import Options
@@ -160,6 +161,7 @@ def test_validation_in_training_needs_no_label():
     config=config,
     tokenizer=types.SimpleNamespace(vocabulary=vocabulary),
     valid=(_Reports(), np.arange(80)),
+    mesh=sharding.make_mesh(config.mesh, jax.devices()[:1]),
   )
   found = validate.validate(run, None)
   assert found["valid_statements"] == 2

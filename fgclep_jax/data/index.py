@@ -7,12 +7,12 @@ made again when the dataset's digest has changed.
 """
 
 import json
-import os
 import pathlib
-import tempfile
 import zipfile
 
 import numpy as np
+
+from fgclep_jax import atomic
 
 FILES = ("statements.json", "statement_index.npz", "columns.npz")
 INDEX = ("statement_ids", "statement_offsets")
@@ -138,18 +138,7 @@ def _save(folder, digest, columns, table):
   text = json.dumps({"digest": digest, "statements": table}, indent=0)
   try:
     for name, group_ in arrays.items():
-      _replace(folder / name, lambda f, g=group_: np.savez(f, **g))
-    _replace(folder / FILES[0], lambda f: f.write(text.encode()))
+      atomic.write(folder / name, lambda f, g=group_: np.savez(f, **g))
+    atomic.write_text(folder / FILES[0], text)
   except PermissionError:
     pass
-
-
-def _replace(path, write):
-  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-  try:
-    with os.fdopen(handle, "wb") as file:
-      write(file)
-    os.replace(temporary, path)
-  except BaseException:
-    os.unlink(temporary)
-    raise

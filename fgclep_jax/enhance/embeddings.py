@@ -6,11 +6,11 @@ written block by block, and a run that was killed goes on at its last block.
 
 import dataclasses
 import json
-import os
 import pathlib
 
 import numpy as np
 
+from fgclep_jax import atomic
 from fgclep_jax.evaluation.embed import cache_key
 
 BLOCK = 1024  # records between two notes of progress
@@ -60,7 +60,7 @@ def encode(model, split, folder, say=lambda line: None):
     for store, part in zip(stores, parts, strict=True):
       store[start:stop] = part
       store.flush()
-    _replace(note, json.dumps({"records": stop}))
+    atomic.write_text(note, json.dumps({"records": stop}))
     if stop == len(split) or stop % (16 * BLOCK) == 0:
       say(f"encoded {stop} of {len(split)} records of {split.name}")
   return Store(*(np.load(path, mmap_mode="r") for path in paths))
@@ -74,9 +74,3 @@ def _progress(note, paths):
     return json.loads(note.read_text())["records"]
   except (OSError, ValueError, KeyError, TypeError):
     return 0
-
-
-def _replace(path, text):
-  temporary = path.with_suffix(f".{os.getpid()}.tmp")
-  temporary.write_text(text)
-  os.replace(temporary, path)

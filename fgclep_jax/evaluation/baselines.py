@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.evaluation.sweep import mean_over_windows
+from fgclep_jax.signals import windows
 
 NAMES = ("random_kernels", "pooled_statistics")
 RATE, SAMPLES = 100, 1000
@@ -133,7 +133,7 @@ class Measuring:
       found = pooled_statistics(signals)
     else:
       found = kernel_features(signals, self._kernels)
-    self._parts.append(mean_over_windows(found, counts))
+    self._parts.append(windows.mean_over(found, counts))
 
   def result(self):
     """Features (n, W) float32 of all records seen."""

@@ -13,7 +13,8 @@ import zipfile
 import numpy as np
 
 from fgclep_jax.errors import InputError
-from fgclep_jax.evaluation.sweep import mean_over_windows, sweep
+from fgclep_jax.evaluation.sweep import sweep
+from fgclep_jax.signals import windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +110,12 @@ class Encoding:
   def see(self, signals, counts):
     """Encodes int16 (N, 12, samples), `counts` (B,) windows a record."""
     unit, pooled = self._encode(signals)
-    mean = mean_over_windows(unit, counts)
+    mean = windows.mean_over(unit, counts)
     several = counts > 1
     lengths = np.linalg.norm(mean[several], axis=1, keepdims=True)
     mean[several] /= np.maximum(lengths, 1e-12)
     self._embedding.append(mean)
-    self._features.append(mean_over_windows(pooled, counts))
+    self._features.append(windows.mean_over(pooled, counts))
 
   def _encode(self, signals):
     """(N, 12, T) in full batches -> (N, E) unit rows, (N, W)."""

@@ -91,14 +91,8 @@ def roc_picture(tables):
   """
   cohort = tables["cohort"]
   classes = np.flatnonzero(cohort.defined)
-  columns = min(_COLUMNS, max(len(classes), 1))
-  rows = -(-max(len(classes), 1) // columns)
-  figure = Figure(figsize=(1.9 * columns + 0.6, 2.15 * rows + 0.4))
-  figure.set_layout_engine("constrained")
-  grid = figure.subplots(rows, columns, squeeze=False).ravel()
-  for axes in grid[len(classes) :]:
-    axes.set_visible(False)
-  for axes, c in zip(grid, classes, strict=False):
+  figure, panels = _panels(len(classes))
+  for axes, c in zip(panels, classes, strict=True):
     axes.plot([0, 1], [0, 1], color=LIGHT, lw=0.8)
     for kind, line in _LINES:
       scores = _largest(tables, kind)
@@ -113,6 +107,18 @@ def roc_picture(tables):
   figure.supxlabel("1 - specificity", size=9)
   figure.supylabel("sensitivity", size=9)
   return png(figure)
+
+
+def _panels(count):
+  """A figure of small axes side by side, and `count` of them."""
+  columns = min(_COLUMNS, max(count, 1))
+  rows = -(-max(count, 1) // columns)
+  figure = Figure(figsize=(1.9 * columns + 0.6, 2.15 * rows + 0.4))
+  figure.set_layout_engine("constrained")
+  grid = figure.subplots(rows, columns, squeeze=False).ravel()
+  for axes in grid[count:]:
+    axes.set_visible(False)
+  return figure, grid[:count]
 
 
 def _largest(tables, kind):
@@ -164,14 +170,8 @@ def reliability_picture(calibration):
     for name, row in calibration["per_class"].items()
     if row["before"] is not None and row["n_pos"]
   }
-  columns = min(_COLUMNS, max(len(classes), 1))
-  rows = -(-max(len(classes), 1) // columns)
-  figure = Figure(figsize=(1.9 * columns + 0.6, 2.15 * rows + 0.4))
-  figure.set_layout_engine("constrained")
-  grid = figure.subplots(rows, columns, squeeze=False).ravel()
-  for axes in grid[len(classes) :]:
-    axes.set_visible(False)
-  for axes, (name, row) in zip(grid, classes.items(), strict=False):
+  figure, panels = _panels(len(classes))
+  for axes, (name, row) in zip(panels, classes.items(), strict=True):
     most = 0.0
     for when, line in (
       ("before", {"ls": "--", "marker": "o", "color": MIDDLE, "mfc": "white"}),

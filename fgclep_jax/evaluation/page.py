@@ -57,6 +57,25 @@ def between(bounds):
   return f"{100 * bounds[0]:.1f}&ndash;{100 * bounds[1]:.1f}"
 
 
+def paired(head, named):
+  """A table of paired differences, empty where there are none.
+
+  Args:
+    head: title of the first column.
+    named: (HTML, difference) pairs; a difference has `difference`, `ci95`
+      and `share_not_above_zero`.
+  """
+  if not named:
+    return ""
+  rows = [
+    f"<tr><td>{name}</td><td>{100 * found['difference']:+.1f}</td>"
+    f"<td>{100 * found['ci95'][0]:+.1f} to {100 * found['ci95'][1]:+.1f}</td>"
+    f"<td>{percent(found['share_not_above_zero'])}</td></tr>"
+    for name, found in named
+  ]
+  return grid((head, "Points", "95 %", "Share &le; 0"), rows)
+
+
 def picture(png, caption):
   """PNG bytes embedded; `caption` is plain text."""
   data = base64.b64encode(png).decode()

@@ -20,6 +20,7 @@ from fgclep_jax.evaluation.page import (
   STYLE,
   between,
   grid,
+  paired,
   percent,
   picture,
   text,
@@ -129,7 +130,13 @@ def _task(task, block, pictures):
   )
   yield _macro_table(block)
   yield from report_merl.beside_standard(block)
-  yield _paired(block["paired"])
+  yield paired(
+    "Paired difference of macro AUROC",
+    [
+      (f"{_name(pair['first'])} minus {_name(pair['second'])}", pair)
+      for pair in block["paired"]
+    ],
+  )
   yield picture(
     pictures[0],
     "AUROC of every class with 95 % intervals. Filled circle: zero-shot. "
@@ -186,20 +193,6 @@ def _macro_table(block):
     f"{percent(zero['bootstrap_acceptance_n10'])} for n &ge; 10"
   )
   return grid(head, rows) + f"<p class='note'>{'.<br>'.join(notes)}.</p>"
-
-
-def _paired(pairs):
-  if not pairs:
-    return ""
-  rows = [
-    f"<tr><td>{_name(p['first'])} minus {_name(p['second'])}"
-    f"</td><td>{100 * p['difference']:+.1f}</td>"
-    f"<td>{100 * p['ci95'][0]:+.1f} to {100 * p['ci95'][1]:+.1f}</td>"
-    f"<td>{percent(p['share_not_above_zero'])}</td></tr>"
-    for p in pairs
-  ]
-  head = ("Paired difference of macro AUROC", "Points", "95 %", "Share &le; 0")
-  return grid(head, rows)
 
 
 def _class_table(block):

@@ -1,6 +1,6 @@
 """The retrieval section of report.html: numbers only, never report text."""
 
-from fgclep_jax.evaluation.page import between, grid, percent, text
+from fgclep_jax.evaluation.page import between, grid, paired, percent, text
 from fgclep_jax.evaluation.retrieval import NAMES, rows_of
 
 _EXPLANATION = """
@@ -71,7 +71,13 @@ def _gallery(name, entry):
       cells += ["", ""]
       rows.append(f"<tr class='few'><td>{'</td><td>'.join(cells)}")
   yield grid(head, [f"{row}</td></tr>" for row in rows])
-  yield _paired(entry["paired"])
+  yield paired(
+    "Paired difference of R@10",
+    [
+      (f"{NAMES[pair['way']]}: trained minus {text(pair['second'])}", pair)
+      for pair in entry["paired"]
+    ],
+  )
 
 
 def _cells(label, summary):
@@ -87,18 +93,3 @@ def _cells(label, summary):
     f"{summary['median_rank']:g}",
     f"{round(low, 1):g}&ndash;{round(high, 1):g}",
   ]
-
-
-def _paired(pairs):
-  if not pairs:
-    return ""
-  rows = [
-    f"<tr><td>{NAMES[p['way']]}: "
-    f"trained minus {text(p['second'])}</td>"
-    f"<td>{100 * p['difference']:+.1f}</td>"
-    f"<td>{100 * p['ci95'][0]:+.1f} to {100 * p['ci95'][1]:+.1f}</td>"
-    f"<td>{percent(p['share_not_above_zero'])}</td></tr>"
-    for p in pairs
-  ]
-  head = ("Paired difference of R@10", "Points", "95 %", "Share &le; 0")
-  return grid(head, rows)

@@ -6,7 +6,6 @@ from concurrent import futures
 
 import numpy as np
 
-from fgclep_jax import metrics
 from fgclep_jax.data.sources import FEATURES
 from fgclep_jax.errors import InputError
 from fgclep_jax.evaluation import linear_probe, results, table
@@ -77,11 +76,9 @@ def _zero_shot(task, parts, store, classes, cohort):
     embedding = store[part.split.name].embedding[part.rows_of(task)]
     return zero_shot_scores(embedding, classes)
 
-  labels = parts["choice"].labels(task)
-  thresholds = metrics.best_threshold(scores(parts["choice"]), labels)
-  chosen_on, _ = metrics.support(labels)
-  return table.make_table(
-    cohort, [scores(parts["test"])], [thresholds], chosen_on
+  choice = parts["choice"]
+  return table.judge(
+    cohort, [scores(parts["test"])], [scores(choice)], choice.labels(task)
   )
 
 
@@ -103,20 +100,16 @@ def _probe(task, parts, by_split, cohort, fraction):
       )
     except InputError as error:
       return {"protocol": "standard", "macro_auroc": None, "reason": str(error)}
-  thresholds = [
-    np.where(p.trainable, metrics.best_threshold(s, y["choice"]), np.nan)
-    for p in probes
-    for s in [p.scores(x["choice"])]
-  ]
-  chosen_on, _ = metrics.support(y["choice"])
-  judged = table.make_table(
-    cohort, [p.scores(x["test"]) for p in probes], thresholds, chosen_on
-  )
+  choice_scores = [p.scores(x["choice"]) for p in probes]
+  judged = table.judge(
+    cohort, [p.scores(x["test"]) for p in probes], choice_scores, y["choice"],
+    [p.trainable for p in probes],
+  )  # fmt: skip
   results.add_probe_facts(judged.summary, cohort, probes, subsets, choice)
   return dataclasses.replace(
     judged,
     subsets=[ids[drawn] for drawn in subsets],
-    choice_scores=probes[0].scores(x["choice"]),
+    choice_scores=choice_scores[0],
   )
 
 

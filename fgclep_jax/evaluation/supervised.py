@@ -14,9 +14,9 @@ from fgclep_jax import metrics
 from fgclep_jax.errors import InputError
 from fgclep_jax.evaluation import results, table
 from fgclep_jax.evaluation.standard import drawn_subsets
-from fgclep_jax.evaluation.sweep import mean_over_windows
 from fgclep_jax.models import two_tower
 from fgclep_jax.models.embedder import Model
+from fgclep_jax.signals import windows
 from fgclep_jax.training import classifier
 
 # The encoder that was trained before moves at a tenth of the head's rate.
@@ -131,12 +131,9 @@ def _train(work, task, cohort, records, method, fraction):
       own = _scores(records, fits[-1].params, role)
       # As of a probe: what cannot be learned scores a constant.
       found.append(np.where(usable[-1], own, 0).astype(np.float32))
-  thresholds = [
-    np.where(can, metrics.best_threshold(own, labels["choice"]), np.nan)
-    for can, own in zip(usable, scores["choice"], strict=True)
-  ]
-  chosen_on, _ = metrics.support(labels["choice"])
-  judged = table.make_table(cohort, scores["test"], thresholds, chosen_on)
+  judged = table.judge(
+    cohort, scores["test"], scores["choice"], labels["choice"], usable
+  )
   choice = work.parts["choice"]
   results.add_fit_facts(judged.summary, cohort, usable, subsets, choice)
   judged.summary.update(
@@ -177,4 +174,4 @@ def _scores(records, params, role):
   kernel, bias = map(np.asarray, head)
   signals, counts = records.seen[role]
   _, features = records.encoder.having(encoder).encode_ecg(signals)
-  return mean_over_windows(features, counts) @ kernel + bias
+  return windows.mean_over(features, counts) @ kernel + bias

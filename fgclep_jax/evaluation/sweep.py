@@ -43,15 +43,3 @@ def sweep(split, viewers, block=64, window="cover"):
       for viewer in viewers:
         if (viewer.rate, viewer.samples) == form:
           viewer.see(signals, counts)
-
-
-def mean_over_windows(values, counts):
-  """Means of (N, W) rows over each record's windows, (B, W) float32.
-
-  Args:
-    values: a row of each window, those of one record after another.
-    counts: (B,) windows of each record, at least 1.
-  """
-  starts = np.cumsum(counts) - counts
-  sums = np.add.reduceat(np.asarray(values, np.float32), starts, axis=0)
-  return sums / np.asarray(counts, np.float32)[:, None]

@@ -108,6 +108,30 @@ def make_table(cohort, scores, thresholds, chosen_on, extra=None):
   return Table(summary, macro, seeds, scores[0], tuple(scores))
 
 
+def judge(cohort, scores, choice_scores, choice_labels, usable=None):
+  """Judges one method, with the thresholds of F1 chosen on other records.
+
+  Args:
+    cohort: Cohort.
+    scores: list of S (n, C) float32.
+    choice_scores: list of S (m, C) float32 of the records chosen on.
+    choice_labels: (m, C) bool.
+    usable: list of S (C,) bool, classes that could be learned; by default
+      all.
+
+  Returns:
+    Table, as of `make_table`.
+  """
+  thresholds = [metrics.best_threshold(x, choice_labels) for x in choice_scores]
+  if usable is not None:
+    thresholds = [
+      np.where(can, x, np.nan)
+      for can, x in zip(usable, thresholds, strict=True)
+    ]
+  chosen_on, _ = metrics.support(choice_labels)
+  return make_table(cohort, scores, thresholds, chosen_on)
+
+
 def _values(scores, labels, thresholds, weights):
   area, precision = metrics.ranking_metrics(scores, labels, weights)
   f1 = metrics.f1_score(scores, labels, thresholds, weights)

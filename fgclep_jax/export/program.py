@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 
-from fgclep_jax import inference
+from fgclep_jax import atomic, inference
 from fgclep_jax.errors import InputError
 from fgclep_jax.export import card, files
 from fgclep_jax.models import weights
@@ -146,7 +146,7 @@ def _write(folder, model, encoder_only, evaluation):
     settings = files.tokenizer_settings(model.config.model.text)
     weights.write_json(folder / inference.TOKENIZER, settings)
     names += [inference.VOCABULARY, inference.TOKENIZER]
-  hashes = {name: inference.file_hash(folder / name) for name in names}
+  hashes = {name: atomic.file_hash(folder / name) for name in names}
   about = files.about(model, kind, params, hashes)
   weights.write_json(folder / inference.CONFIG, about)
   page = card.page(about, input_form, evaluation)

@@ -129,8 +129,7 @@ class Model:
       for record in records
     ]
     rows, _ = self.encode_ecg(np.concatenate(seen))
-    parts = np.split(rows, np.cumsum([len(part) for part in seen])[:-1])
-    mean = np.stack([part.mean(axis=0) for part in parts])
+    mean = windows.mean_over(rows, [len(part) for part in seen])
     length = np.linalg.norm(mean, axis=1, keepdims=True)
     mean = np.where(length > 0, mean / np.maximum(length, 1e-12), mean)
     return mean[0] if signal_uv.ndim == 2 else mean

@@ -59,6 +59,18 @@ def cover(signal, length):
   )
 
 
+def mean_over(values, counts):
+  """Means of (N, W) rows over each record's windows, (B, W) float32.
+
+  Args:
+    values: a row of each window, those of one record after another.
+    counts: (B,) windows of each record, at least 1.
+  """
+  starts = np.cumsum(counts) - counts
+  sums = np.add.reduceat(np.asarray(values, np.float32), starts, axis=0)
+  return sums / np.asarray(counts, np.float32)[:, None]
+
+
 def choose(signal, length, window):
   """Returns the windows that `window` names, (n, 12, length).
 

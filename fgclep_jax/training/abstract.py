@@ -1,13 +1,12 @@
 """A training step and its arguments as shapes: nothing is allocated."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
 from fgclep_jax import config as config_lib
-from fgclep_jax import optim, sharding
+from fgclep_jax import sharding
 from fgclep_jax.models import two_tower
 from fgclep_jax.training import steps
 
@@ -48,28 +47,15 @@ def training_step(config, sizes, mesh):
   """
   config_lib.check_divisible(config, mesh.size)
   definition, params = two_tower.abstract(config, sizes.vocabulary)
-  names = [n for n in params if not two_tower.is_statistic(n)]
-  frozen = optim.frozen_names(config.optim, names)
-  optimizer = optim.create(config.optim, config.optim.steps or 1000)
-
-  def first(params):
-    trainable, _ = steps.split(params, frozen)
-    return steps.TrainState(
-      jnp.zeros((), jnp.int32), params, optimizer.init(trainable)
-    )
-
-  state = jax.eval_shape(first, params)
+  step, optimizer, frozen = steps.make_step(
+    config, definition, params, mesh, config.optim.steps or 1000
+  )
+  state = jax.eval_shape(
+    lambda params: steps.first_state(params, optimizer, frozen), params
+  )
   semantics = None
   if config.loss.similarity == "frozen":
     semantics = jax.ShapeDtypeStruct((sizes.texts, SEMANTICS), jnp.float32)
-  step = functools.partial(
-    steps.train_step,
-    definition=definition,
-    config=config,
-    mesh=mesh,
-    optimizer=optimizer,
-    frozen=frozen,
-  )
   return step, (
     jax.tree.map(_placed, state, sharding.parameters(mesh, state)),
     {

@@ -110,9 +110,8 @@ def fit(config, params, signals, labels, judge, recipe, total, seed, mesh):
   # One program serves all seeds: they come as an argument.
   config = dataclasses.replace(config, seed=0)
   step, optimizer, frozen = _compiled(config, recipe, total)
-  trainable, _ = steps.split(params, frozen)
   state = jax.device_put(
-    steps.TrainState(jnp.int32(0), params, optimizer.init(trainable)),
+    steps.first_state(params, optimizer, frozen),
     sharding.replicated(mesh),
   )
   labels, key = np.asarray(labels, np.float32), jax.random.key(seed)

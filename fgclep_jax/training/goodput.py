@@ -8,12 +8,12 @@ import contextlib
 import datetime
 import faulthandler
 import json
-import os
 import pathlib
 import sys
 import threading
 import time
 
+from fgclep_jax import atomic
 from fgclep_jax.errors import InputError
 from fgclep_jax.training import processes
 
@@ -76,9 +76,7 @@ class Goodput:
       "seconds": {name: round(x, 3) for name, x in self.seconds.items()},
     }
     text = json.dumps({"runs": [*self._runs, entry]}, indent=2) + "\n"
-    temporary = self._path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, self._path)
+    atomic.write_text(self._path, text)
 
   def _turn(self, phase):
     """Ends the current phase; returns its name."""

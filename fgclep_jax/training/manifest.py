@@ -6,8 +6,9 @@ the sha256 of that list. It is written before the folder gets its final name.
 
 import hashlib
 import json
-import os
 import pathlib
+
+from fgclep_jax import atomic
 
 NAME = "manifest.json"
 
@@ -21,13 +22,11 @@ def write(folder):
   files = {}
   for path in _files(folder):
     name = path.relative_to(folder).as_posix()
-    files[name] = {"size": path.stat().st_size, "sha256": _hash(path)}
-  temporary = folder / (NAME + ".tmp")
-  with open(temporary, "w", encoding="utf-8") as file:
-    file.write(_text(files))
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, folder / NAME)
+    files[name] = {
+      "size": path.stat().st_size,
+      "sha256": atomic.file_hash(path),
+    }
+  atomic.write_text(folder / NAME, _text(files))
 
 
 def fault(folder):
@@ -52,7 +51,7 @@ def fault(folder):
         return (
           f"{name} has {path.stat().st_size} bytes instead of {wanted['size']}"
         )
-      if _hash(path) != wanted["sha256"]:
+      if atomic.file_hash(path) != wanted["sha256"]:
         return f"{name} was altered"
   except FileNotFoundError:
     return f"{NAME} is missing"
@@ -96,11 +95,6 @@ def _files(folder):
     for path in folder.rglob("*")
     if path.is_file() and path != folder / NAME
   )
-
-
-def _hash(path):
-  with open(path, "rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text(files):

@@ -79,20 +79,22 @@ def whole(tree):
 
 def share(count):
   """(n,) which of `count` rows this process works on."""
-  return np.array_split(np.arange(count), jax.process_count())[
-    jax.process_index()
-  ]
+  return _shares(count)[jax.process_index()]
 
 
 def joined(rows, count):
   """Rows of all processes, each its `share` of `count`, in their order."""
   if alone():
     return rows
-  processes = jax.process_count()
-  padded = np.zeros((-(-count // processes), *rows.shape[1:]), rows.dtype)
+  parts = _shares(count)
+  padded = np.zeros((len(parts[0]), *rows.shape[1:]), rows.dtype)
   padded[: len(rows)] = rows
-  parts = np.array_split(np.arange(count), processes)
   found = multihost_utils.process_allgather(padded)
   return np.concatenate(
     [x[: len(part)] for x, part in zip(found, parts, strict=True)]
   )
+
+
+def _shares(count):
+  """The rows of every process; the first has the most."""
+  return np.array_split(np.arange(count), jax.process_count())

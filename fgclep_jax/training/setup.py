@@ -1,18 +1,16 @@
 """What a run needs before its first step: texts, batches, step, state."""
 
 import dataclasses
-import functools
 import hashlib
 import json
-import os
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fgclep_jax import atomic, sharding, tree
 from fgclep_jax import config as config_lib
-from fgclep_jax import optim, sharding, tree
 from fgclep_jax.data import batches, mixture, sources
 from fgclep_jax.data.split import inner_validation
 from fgclep_jax.errors import InputError
@@ -66,7 +64,8 @@ def prepare(config, workdir, data_dir, devices=None):
     split = mixture.Mixture(
       split, len(before), config.seed, config.data.rate, config.data.seconds
     )
-  vocabulary = _vocabulary(config, workdir, split, np.append(records, before))
+  earlier, resumed = _earlier(config, workdir)
+  vocabulary = _vocabulary(config, earlier, split, np.append(records, before))
   tokenizer = tokenizer_lib.Tokenizer(
     vocabulary, config.model.text.max_tokens, config.model.text.lowercase
   )
@@ -77,19 +76,10 @@ def prepare(config, workdir, data_dir, devices=None):
     sharding.held_rows(mesh, config.data.batch_size),
   )  # fmt: skip
   definition, abstract = two_tower.abstract(config, len(vocabulary))
-  names = [n for n in abstract if not two_tower.is_statistic(n)]
-  frozen = optim.frozen_names(config.optim, names)
   processes.same(dataset=split.digest, vocabulary=list(vocabulary))
   total = config.optim.steps or train.steps(config.optim.epochs)
-  optimizer = optim.create(config.optim, total)
-  semantics = _semantics(config, texts, mesh)
-  step = functools.partial(
-    steps.train_step,
-    definition=definition,
-    config=config,
-    mesh=mesh,
-    optimizer=optimizer,
-    frozen=frozen,
+  step, optimizer, frozen = steps.make_step(
+    config, definition, abstract, mesh, total
   )
   return Run(
     config=config,
@@ -100,11 +90,13 @@ def prepare(config, workdir, data_dir, devices=None):
     definition=definition,
     optimizer=optimizer,
     frozen=frozen,
-    semantics=semantics,
+    semantics=_semantics(config, texts, mesh),
     total=total,
     step=jax.jit(step, donate_argnums=0),
     meta=checkpoint.make_meta(
-      config, vocabulary, {"trained_on": _trained_on(config, workdir, train)}
+      config,
+      vocabulary,
+      {"trained_on": _trained_on(config, train, _stages(earlier, resumed))},
     ),
   )
 
@@ -128,14 +120,16 @@ def initial_state(run):
     if config.model.text.pretrained:
       read = pretrained.read_for(config.model.text)
       params |= {f"text.{name}": x for name, x in read.params.items()}
-  state = _first_state(run, params)
+  state = steps.first_state(params, run.optimizer, run.frozen)
   return sharding.place(state, sharding.parameters(run.mesh, state))
 
 
 def restored_state(run, saved, step):
   """Reads the state of a step onto this run's mesh."""
   _, params = two_tower.abstract(run.config, len(run.tokenizer.vocabulary))
-  shapes = jax.eval_shape(functools.partial(_first_state, run), params)
+  shapes = jax.eval_shape(
+    lambda params: steps.first_state(params, run.optimizer, run.frozen), params
+  )
   places = sharding.parameters(run.mesh, shapes)
   abstract = jax.tree.map(
     lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
@@ -165,17 +159,7 @@ def check_resumable(config, workdir):
     return
   path.parent.mkdir(parents=True, exist_ok=True)
   text = json.dumps(config_lib.to_dict(config), indent=2) + "\n"
-  temporary = path.with_suffix(".tmp")  # a killed process leaves no half of it
-  temporary.write_text(text, encoding="utf-8")
-  os.replace(temporary, path)
-
-
-def _first_state(run, params):
-  """The state before the first step."""
-  trainable, _ = steps.split(params, run.frozen)
-  return steps.TrainState(
-    jnp.zeros((), jnp.int32), params, run.optimizer.init(trainable)
-  )
+  atomic.write_text(path, text)
 
 
 def _parts(data, data_dir, split):
@@ -198,11 +182,32 @@ def _parts(data, data_dir, split):
   return everything, (other, np.arange(len(other)))
 
 
-def _vocabulary(config, workdir, split, records):
-  """The workdir's, that of `init_from`, a folder's, a file, or a new one."""
-  for folder in (str(workdir), config.init_from):
-    if folder and checkpoint.exists(folder):
-      return checkpoint.read_meta(folder)[1]["vocabulary"]
+def _earlier(config, workdir):
+  """What the workdir's checkpoint says of itself, or that of `init_from`.
+
+  Returns:
+    The meta, None where the run starts from nothing; whether it goes on.
+  """
+  if checkpoint.exists(workdir):
+    return checkpoint.read_meta(workdir)[1], True
+  if config.init_from:
+    return checkpoint.read_meta(config.init_from)[1], False
+  return None, False
+
+
+def _stages(earlier, resumed):
+  """What is known of the data of the stages before this one, in order."""
+  if earlier is None:
+    return []
+  last = earlier["trained_on"]
+  before = last.get("before", [])
+  return before if resumed else [*before, last | {"before": []}]
+
+
+def _vocabulary(config, earlier, split, records):
+  """That of an earlier checkpoint, a folder's, a file's, or a new one."""
+  if earlier is not None:
+    return earlier["vocabulary"]
   if config.model.text.pretrained:
     return list(pretrained.vocabulary_for(config.model.text))
   if config.model.text.vocabulary:
@@ -230,14 +235,9 @@ def _semantics(config, texts, mesh):
   return sharding.place(rows, sharding.replicated(mesh))
 
 
-def _trained_on(config, workdir, train):
+def _trained_on(config, train, before):
   """What is known of the data, of the stages before this one too."""
-  split, before = train.split, []
-  if checkpoint.exists(workdir):
-    before = checkpoint.read_meta(workdir)[1]["trained_on"].get("before", [])
-  elif config.init_from:
-    last = checkpoint.read_meta(config.init_from)[1]["trained_on"]
-    before = [*last.get("before", []), last | {"before": []}]
+  split = train.split
   return {
     "before": before,
     "pretrained": pathlib.Path(config.model.text.pretrained).name,

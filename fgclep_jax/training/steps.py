@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fgclep_jax import optim
 from fgclep_jax.models import two_tower
 from fgclep_jax.training import objective
 
@@ -39,6 +40,41 @@ def split(params, frozen):
     if name in frozen or two_tower.is_statistic(name)
   }
   return {n: x for n, x in params.items() if n not in still}, still
+
+
+def first_state(params, optimizer, frozen):
+  """The state before the first step."""
+  trainable, _ = split(params, frozen)
+  return TrainState(
+    jnp.zeros((), jnp.int32), params, optimizer.init(trainable)
+  )
+
+
+def make_step(config, definition, params, mesh, total):
+  """The training step of a run.
+
+  Args:
+    config: `config.TrainConfig`.
+    definition, params: of `two_tower.abstract`.
+    mesh: of `sharding.make_mesh`.
+    total: steps of the whole run.
+
+  Returns:
+    (state, batch, semantics) -> (state, metrics), to be compiled; the
+    optimizer, and the names of the parameters held still.
+  """
+  names = [name for name in params if not two_tower.is_statistic(name)]
+  frozen = optim.frozen_names(config.optim, names)
+  optimizer = optim.create(config.optim, total)
+  step = functools.partial(
+    train_step,
+    definition=definition,
+    config=config,
+    mesh=mesh,
+    optimizer=optimizer,
+    frozen=frozen,
+  )
+  return step, optimizer, frozen
 
 
 def train_step(

@@ -6,6 +6,7 @@ import pathlib
 import sys
 import time
 
+from fgclep_jax import atomic
 from fgclep_jax.training import processes
 
 
@@ -114,9 +115,7 @@ def _keep_until(path, step):
     except (json.JSONDecodeError, KeyError, TypeError):
       continue
   if processes.first():
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    atomic.write_text(path, text)
   return kept
 
 

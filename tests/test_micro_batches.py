@@ -18,17 +18,17 @@ from tests.test_models import small
 RECORDS, WIDTH, TEXTS = 48, 3, 16
 
 
-def batch(seed=0, records=RECORDS):
-  """Records of 0 to 3 statements among 13 texts, three more are padding."""
-  rng = np.random.default_rng(seed)
-  place = rng.integers(0, 13, (records, WIDTH))
+def batch(seed=0, records=RECORDS, texts=TEXTS):
+  """Records of 0 to 3 statements; the last three texts are padding."""
+  rng, used = np.random.default_rng(seed), texts - 3
+  place = rng.integers(0, used, (records, WIDTH))
   place[rng.random(place.shape) < 0.3] = -1
-  counts = np.bincount(place[place >= 0], minlength=TEXTS)
+  counts = np.bincount(place[place >= 0], minlength=texts)
   return {
     "ecg": jnp.array(rng.integers(-999, 999, (records, 12, 100)), jnp.int16),
     "statement": jnp.array(place, jnp.int32),
-    "tokens": jnp.array(rng.integers(1, 50, (TEXTS, 7)), jnp.int32),
-    "text_ids": jnp.where(jnp.arange(TEXTS) < 13, jnp.arange(TEXTS), -1),
+    "tokens": jnp.array(rng.integers(1, 50, (texts, 7)), jnp.int32),
+    "text_ids": jnp.where(jnp.arange(texts) < used, jnp.arange(texts), -1),
     "text_weights": jnp.array(counts, jnp.float32),
   }
 
@@ -73,6 +73,10 @@ def test_equals_the_whole_batch(parts, devices, changes):
   )
   (found, _), gradients = step(*arguments)
   np.testing.assert_allclose(found, loss, rtol=1e-5)
+  check_equal(gradients, wanted)
+
+
+def check_equal(gradients, wanted):
   assert gradients.keys() == wanted.keys()
   largest = max(float(np.abs(value).max()) for value in wanted.values())
   for name, value in wanted.items():
@@ -81,6 +85,22 @@ def test_equals_the_whole_batch(parts, devices, changes):
     np.testing.assert_allclose(
       gradients[name] / scale, value / scale, atol=1e-5, err_msg=name
     )
+
+
+@pytest.mark.slow
+def test_a_batch_of_32768_on_one_device():
+  """In 32 parts, against 1,021 texts: some 69,000 pairs."""
+  data = batch(records=32_768, texts=1_024)
+  step, arguments = slopes(data)
+  (loss, _), wanted = step(*arguments)
+  step, arguments = slopes(data, optim__micro_batches="32")
+  (found, _), gradients = step(*arguments)
+  np.testing.assert_allclose(found, loss, rtol=1e-5)
+  check_equal(gradients, wanted)
+  largest = max(float(np.abs(x).max()) for x in wanted.values())
+  print("differs by", max(
+    float(np.abs(gradients[n] - x).max()) / largest for n, x in wanted.items()
+  ))  # fmt: skip
 
 
 def test_each_ecg_is_encoded_once():

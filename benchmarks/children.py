@@ -1,0 +1,246 @@
+"""Training processes that are killed and signalled, and what they leave.
+
+The child is `fgclep train` itself. What it is doing is told by one byte of a
+file, which outlives a SIGKILL: wrappers around a few functions keep it.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from fgclep_jax import demo
+from fgclep_jax.training import checkpoint, folders
+
+ROOT = pathlib.Path(__file__).parent.parent
+# What is killed: seconds before the package is there, the phases of
+# `training.goodput`, and what the thread does that ends a save.
+PHASES = (
+  "import", "other", "restore", "data", "compile", "step", "save", "evaluate",
+  "write", "commit", "delete",
+)  # fmt: skip
+CHANGES = {
+  "data.rate": "100",
+  "data.batch-size": "16",
+  "data.cache-gib": "0",
+  "model.compute": "float32",
+  "model.ecg.width": "16",
+  "model.ecg.depth": "1",
+  "model.ecg.heads": "2",
+  "model.ecg.mlp": "32",
+  "model.text.width": "16",
+  "model.text.depth": "1",
+  "model.text.heads": "2",
+  "model.text.mlp": "32",
+  "model.text.dropout": "0.1",
+  "model.embedding": "16",
+  "augment.noise-mv": "0.02",
+  "loss.rule": "hard",
+  "optim.learning-rate": "1e-3",
+}
+CONFIG = """from fgclep_jax import config as c
+
+def get_config(arg=""):
+  return c.override(c.TrainConfig(), {changes!r})
+"""
+# Arguments: file of the phase, seconds since the epoch when the run began,
+# seconds a step is given (0: as fast as it goes), then those of `fgclep`.
+CHILD = """
+import mmap, os, sys, time
+file, began, pace = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+with open(file, "r+b") as opened:
+  told = mmap.mmap(opened.fileno(), 2)
+from fgclep_jax import cli
+from fgclep_jax.data import batches
+from fgclep_jax.training import checkpoint, folders, goodput
+from benchmarks.children import PHASES
+
+def tell(byte, phase):
+  told[byte] = PHASES.index(phase)
+
+def around(owner, name, phase, byte, after=None):
+  real = getattr(owner, name)
+  def wrapped(*given, **named):
+    tell(byte, phase)
+    found = real(*given, **named)
+    if after:
+      tell(byte, after)
+    return found
+  setattr(owner, name, wrapped)
+
+turn = goodput.Goodput._turn
+def turned(self, phase):
+  tell(0, phase)
+  return turn(self, phase)
+goodput.Goodput._turn = turned
+around(checkpoint.Checkpoints, "_finish", "write", 1, "import")
+around(checkpoint.Checkpoints, "_commit", "commit", 1)
+around(folders, "remove", "delete", 1, "commit")
+item = batches.Batches.__getitem__
+def paced(self, k):
+  time.sleep(max(0, began + pace * k - time.time()))
+  return item(self, k)
+if pace:
+  batches.Batches.__getitem__ = paced
+tell(0, "other")
+cli.main(sys.argv[4:])
+"""
+
+
+def dataset(folder, records=300):
+  """Builds a small simulated dataset where there is none; its folder."""
+  demo.build(
+    ROOT / "tfds_builders" / demo.DATASET,
+    pathlib.Path(folder),
+    FGCLEP_SIMULATED_RECORDS=str(records),
+    FGCLEP_SIMULATED_RATE="100",
+  )
+  return pathlib.Path(folder)
+
+
+class Child:
+  """Starts one run again and again, always by the same command.
+
+  Args of the constructor:
+    workdir: of the run; its config and its outputs lie beside it.
+    data_dir: of `dataset`.
+    changes: {field: text} of the config, on top of `CHANGES`.
+    pace: seconds a step is given, counted from now on; 0 is full speed.
+  """
+
+  def __init__(self, workdir, data_dir, changes, pace=0.0):
+    self.workdir = pathlib.Path(workdir)
+    self.workdir.parent.mkdir(parents=True, exist_ok=True)
+    config = self._beside("py")
+    config.write_text(CONFIG.format(changes=CHANGES | changes))
+    self._phase = self._beside("phase")
+    self._out, self._process = self._beside("out"), None
+    self._command = [
+      sys.executable, "-u", "-c", CHILD,
+      str(self._phase), str(time.time()), str(pace),
+      "train", "--config", str(config),
+      "--workdir", str(workdir), "--data-dir", str(data_dir),
+    ]  # fmt: skip
+
+  def start(self):
+    """Starts the command; what it prints goes to a file."""
+    self._phase.write_bytes(bytes(2))
+    environment = os.environ | {
+      # Before an installed one: the copy these lines are part of.
+      "PYTHONPATH": str(ROOT),
+      "OMP_NUM_THREADS": "1",
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    with open(self._out, "wb") as out:
+      self._process = subprocess.Popen(
+        self._command, stdout=out, stderr=subprocess.STDOUT, env=environment
+      )
+    return self
+
+  @property
+  def pid(self):
+    return self._process.pid
+
+  @property
+  def phase(self):
+    """What it does, or did last: a name of `PHASES`."""
+    main, saving = self._phase.read_bytes()
+    return PHASES[saving or main]
+
+  @property
+  def over(self):
+    return self._process.poll() is not None
+
+  def wait(self, seconds):
+    """Waits until it ends; its exit code, None when it still runs."""
+    try:
+      return self._process.wait(max(seconds, 0))
+    except subprocess.TimeoutExpired:
+      return None
+
+  def send(self, number=signal.SIGKILL):
+    """Signals it and waits for its end; the exit code."""
+    self._process.send_signal(number)
+    return self._process.wait(300)
+
+  @property
+  def said(self):
+    return self._out.read_text(encoding="utf-8", errors="replace")
+
+  @property
+  def resumed_at(self):
+    """The step it went on from, 0 for the start, None when it never said."""
+    for line in self.said.splitlines():
+      if line.startswith("resumed at step "):
+        return int(line.split()[3])
+    return None
+
+  @property
+  def committed(self):
+    """Newest step that is on the disk whole."""
+    return max(folders.steps_of(self.workdir / checkpoint.FOLDER), default=None)
+
+  def _beside(self, ending):
+    return self.workdir.with_name(f"{self.workdir.name}.{ending}")
+
+
+def rows(workdir):
+  """Lines of metrics.jsonl."""
+  text = (pathlib.Path(workdir) / "metrics.jsonl").read_text(encoding="utf-8")
+  return [json.loads(line) for line in text.splitlines()]
+
+
+# Wall-clock times: all else is equal in two runs.
+CLOCK = {"seconds_per_step", "examples_per_second", "data_wait"}
+
+
+def differences(workdir, whole):
+  """How a run that was broken off differs from one that was not.
+
+  Returns:
+    List of lines, empty when every number is the same: final parameters bit
+    for bit, every step once, every metric of it.
+  """
+  found = []
+  (one, params), (other, wanted) = map(_final, (workdir, whole))
+  if one != other:
+    found.append(f"ended at step {one} instead of {other}")
+  found += [
+    f"{name} differs"
+    for name in wanted
+    if not np.array_equal(params[name], wanted[name])
+  ]
+  one, other = rows(workdir), rows(whole)
+  steps = [row["step"] for row in one]
+  if steps != [row["step"] for row in other]:
+    found.append(f"{len(steps)} lines of metrics instead of {len(other)}")
+  found += [
+    f"metrics of step {a['step']} differ"
+    for a, b in zip(one, other, strict=False)
+    if any(a.get(name) != b.get(name) for name in (a | b).keys() - CLOCK)
+  ]
+  return found
+
+
+def left_over(workdir, keep):
+  """Files of a finished run that have no business there."""
+  workdir = pathlib.Path(workdir)
+  known = {
+    "config.json", "goodput.json", "metrics.jsonl", "compiled", "checkpoints",
+    "tensorboard",
+  }  # fmt: skip
+  found = [path.name for path in workdir.iterdir() if path.name not in known]
+  there = sorted(p.name for p in (workdir / checkpoint.FOLDER).iterdir())
+  if len(there) > keep or not all(name.isdigit() for name in there):
+    found += there
+  return found
+
+
+def _final(workdir):
+  step, _ = checkpoint.read_meta(workdir)
+  return step, checkpoint.read_params(workdir, step)

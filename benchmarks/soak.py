@@ -1,0 +1,202 @@
+"""Hours of a small training that is killed and started again.
+
+  OMP_NUM_THREADS=1 python -m benchmarks.soak [--hours 2] [--seed N]
+
+The run saves by the clock, every minute. SIGKILL, SIGTERM and SIGINT come at
+random instants in its first half and its last quarter, on average every
+`--every` seconds; in between it is left alone, and memory and open files of
+that one process are watched: the slope of a straight line, after its first
+fifth. Steps are paced so that the run lasts as long as was asked for; what a
+kill took is caught up with. At the end the same command runs undisturbed, at
+full speed, in another folder: parameters and every line of metrics must be
+equal, and no file may be left over.
+"""
+
+import argparse
+import collections
+import os
+import pathlib
+import random
+import signal
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from benchmarks import children, common
+
+QUIET = (0.5, 0.75)  # of the time: no kills
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+# Ended by the system's default, before the command could see to it.
+EARLY = {signal.SIGTERM: -signal.SIGTERM, signal.SIGINT: 1}
+RESUMABLE = 75
+KEEP = 3
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--hours", type=float, default=2.0)
+  parser.add_argument("--seed", type=int, default=None)
+  parser.add_argument("--every", type=float, default=90.0, help="seconds")
+  parser.add_argument("--steps-per-second", type=float, default=2.0)
+  parser.add_argument("--save-minutes", type=float, default=1.0)
+  parser.add_argument("--data-dir", help="of a simulated dataset")
+  flags = parser.parse_args()
+  seed = flags.seed if flags.seed is not None else random.randrange(2**31)
+  print(f"seed {seed}", flush=True)
+  with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+    folder = pathlib.Path(folder)
+    data = children.dataset(flags.data_dir or folder / "data")
+    content = soak(folder, data, seed, flags)
+  common.write("soak", content)
+  if content["wrong"]:
+    sys.exit("\n".join(content["wrong"]))
+
+
+def soak(folder, data, seed, flags):
+  """Runs it; returns what is written."""
+  seconds = 3600 * flags.hours
+  steps = round(seconds * flags.steps_per_second)
+  changes = {
+    "data.cache-gib": "1",
+    "optim.steps": str(steps),
+    "save-every": "1000000000",
+    "save-every-minutes": str(flags.save_minutes),
+    "validate-every": str(max(steps // 40, 1)),
+    "keep": str(KEEP),
+  }
+  child = children.Child(
+    folder / "broken", data, changes, pace=1 / flags.steps_per_second
+  )
+  log = _Log()
+  _disturb(child, log, seconds, flags.every, random.Random(seed))
+  print(f"{log.lives} starts; now undisturbed", flush=True)
+  whole = children.Child(folder / "whole", data, changes)
+  if (code := whole.start().wait(3600)) != 0:
+    raise RuntimeError(f"the undisturbed run ended with {code}: {whole.said}")
+  wrong = log.wrong + children.differences(child.workdir, whole.workdir)
+  left = children.left_over(child.workdir, KEEP)
+  return {
+    "command": f"python -m benchmarks.soak --hours {flags.hours:g}",
+    "seed": seed,
+    "wrong": wrong + [f"left over: {name}" for name in left],
+    "table": {
+      "run": {
+        "hours": round(log.hours, 3), "steps": steps, "starts": log.lives,
+        "steps_done_twice": log.lost,
+      },
+      "signals": dict(log.signals),
+      "ended": dict(log.ended),
+      "phases": dict(log.phases),
+      "undisturbed": log.undisturbed(),
+      "ends": {
+        "bit_identical": int(not wrong), "files_left_over": len(left),
+      },
+    },
+    "samples": {
+      "columns": ["start", "seconds", "resident_mib", "open_files", "files"],
+      "rows": log.samples[:: max(len(log.samples) // 300, 1)],
+    },
+  }  # fmt: skip
+
+
+def _disturb(child, log, seconds, every, rng):
+  """Starts the run again and again until it has come to its end."""
+  start = time.monotonic()
+  quiet = [start + seconds * share for share in QUIET]
+  while True:
+    due = time.monotonic() + rng.expovariate(1 / every)
+    if quiet[0] < due < quiet[1] or due > start + seconds:
+      due = quiet[1] if due < quiet[1] else start + 2 * seconds
+    log.begins(child)
+    if not _watch(child, log, due, seconds / 720):
+      log.ends(child, child.wait(0), None)
+      log.hours = (time.monotonic() - start) / 3600
+      return
+    phase, number = child.phase, rng.choice(SIGNALS)
+    code = child.send(number)
+    log.ends(child, code, number, phase)
+
+
+def _watch(child, log, due, between):
+  """Samples the child until `due`; False when it ended before."""
+  while time.monotonic() < due:
+    if child.wait(min(between, due - time.monotonic())) is not None:
+      return False
+    log.sample(child)
+  return True
+
+
+class _Log:
+  """What was seen of every start."""
+
+  def __init__(self):
+    self.lives, self.lost, self.hours = 0, 0, 0.0
+    self.samples, self.wrong = [], []
+    self.signals, self.ended, self.phases = (
+      collections.Counter() for _ in range(3)
+    )
+    self._committed, self._began = None, 0.0
+
+  def begins(self, child):
+    self.lives += 1
+    self._committed = child.committed
+    self._began = time.monotonic()
+    child.start()
+
+  def sample(self, child):
+    try:
+      row = [_resident(child.pid), len(os.listdir(f"/proc/{child.pid}/fd"))]
+    except OSError:  # ended just now
+      return
+    files = sum(1 for _ in child.workdir.rglob("*"))
+    age = round(time.monotonic() - self._began, 1)
+    self.samples.append([self.lives, age, *row, files])
+
+  def ends(self, child, code, number, phase=None):
+    """Checks how a start ended, and where it had gone on from."""
+    self.ended[str(code)] += 1
+    wanted = {0} if number is None else {RESUMABLE, EARLY.get(number)}
+    if number is not None:
+      self.signals[signal.Signals(number).name] += 1
+      self.phases[phase] += 1
+    if number == signal.SIGKILL:
+      wanted = {-signal.SIGKILL}
+    resumed = child.resumed_at
+    if resumed is not None and resumed != self._committed:
+      self.wrong.append(
+        f"start {self.lives} went on from {resumed}, not {self._committed}"
+      )
+    if code not in wanted:
+      self.wrong.append(f"start {self.lives} ended with {code}: {child.said}")
+    path = child.workdir / "metrics.jsonl"
+    seen = len(children.rows(child.workdir)) if path.is_file() else 0
+    self.lost += max(seen - (child.committed or 0), 0)
+
+  def undisturbed(self):
+    """Memory and files of the start that was watched longest."""
+    longest = max(self.samples, key=lambda row: row[1])[0]
+    rows = np.array([row for row in self.samples if row[0] == longest], float)
+    rows = rows[rows[:, 1] > rows[-1, 1] / 5]
+    slope, _ = np.polyfit(rows[:, 1] / 3600, rows[:, 2], 1)
+    return {
+      "minutes": round(rows[-1, 1] / 60, 1),
+      "mib_first": round(rows[0, 2], 1),
+      "mib_last": round(rows[-1, 2], 1),
+      "mib_per_hour": round(float(slope), 2),
+      "open_files_least": int(rows[:, 3].min()),
+      "open_files_most": int(rows[:, 3].max()),
+      "files_in_workdir_most": int(rows[:, 4].max()),
+    }
+
+
+def _resident(pid):
+  """Resident memory of a process, MiB."""
+  with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+    pages = int(file.read().split()[1])
+  return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+
+
+if __name__ == "__main__":
+  main()

@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKDIR ?= runs/demo
+# Processes that share the test files; each holds some 3 GiB.
+JOBS ?= 2
 
 .PHONY: install install-test demo test test-all bench lint clean
 
@@ -24,10 +26,10 @@ demo: install
 	$(BIN)/fgclep demo --workdir $(WORKDIR)
 
 test: install-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-all: install-test
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m ""
 
 bench: install-test
 	for name in build enhance reader tables transport loss collectives; do \

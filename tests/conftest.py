@@ -13,9 +13,13 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# Programs compiled by one test serve the others, in other processes too.
-CACHE = tempfile.mkdtemp()
-atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+# Programs compiled by one test serve the others, in other processes too: the
+# workers of `pytest -n` take the folder of the process that started them.
+if "PYTEST_XDIST_WORKER" in os.environ:
+  CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
+else:
+  CACHE = tempfile.mkdtemp()
+  atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 jax.config.update("jax_compilation_cache_dir", CACHE)

@@ -32,7 +32,7 @@ test-all: install-test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m ""
 
 bench: install-test
-	for name in build enhance reader tables transport loss collectives; do \
+	for name in build enhance reader tables input transport loss collectives; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from fgclep_jax import demo
+from fgclep_jax import demo, launch
 from fgclep_jax.training import checkpoint, folders
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -94,17 +94,21 @@ cli.main(sys.argv[4:])
 
 def dataset(folder, records=300):
   """Builds a small simulated dataset where there is none; its folder."""
-  demo.build(
-    ROOT / "tfds_builders" / demo.DATASET,
-    pathlib.Path(folder),
-    FGCLEP_SIMULATED_RECORDS=str(records),
-    FGCLEP_SIMULATED_RATE="100",
-  )
-  return pathlib.Path(folder)
+  folder = pathlib.Path(folder)
+  if not (folder / demo.DATASET).is_dir():
+    demo.build(
+      ROOT / "tfds_builders" / demo.DATASET,
+      folder,
+      FGCLEP_SIMULATED_RECORDS=str(records),
+      FGCLEP_SIMULATED_RATE="100",
+    )
+  return folder
 
 
 class Child:
   """Starts one run again and again, always by the same command.
+
+  As a context manager it leaves no process behind.
 
   Args of the constructor:
     workdir: of the run; its config and its outputs lie beside it.
@@ -130,7 +134,9 @@ class Child:
   def start(self):
     """Starts the command; what it prints goes to a file."""
     self._phase.write_bytes(bytes(2))
-    environment = os.environ | {
+    # A killed process may leave a torn program: none but its own are used.
+    environment = {k: v for k, v in os.environ.items() if k != launch.CACHE}
+    environment |= {
       # Before an installed one: the copy these lines are part of.
       "PYTHONPATH": str(ROOT),
       "OMP_NUM_THREADS": "1",
@@ -142,15 +148,22 @@ class Child:
       )
     return self
 
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    if self._process and self._process.poll() is None:
+      self.send()
+
   @property
   def pid(self):
     return self._process.pid
 
   @property
-  def phase(self):
-    """What it does, or did last: a name of `PHASES`."""
+  def phases(self):
+    """What it does, or did last: its main thread, and that of a save."""
     main, saving = self._phase.read_bytes()
-    return PHASES[saving or main]
+    return [PHASES[main]] + [PHASES[saving]] * (saving > 0)
 
   @property
   def over(self):
@@ -163,10 +176,36 @@ class Child:
     except subprocess.TimeoutExpired:
       return None
 
+  def finish(self, seconds=3600):
+    """Waits until it has come to its end, undisturbed."""
+    if (code := self.wait(seconds)) != 0:
+      raise RuntimeError(f"{self.workdir} ended with {code}: {self.said}")
+
   def send(self, number=signal.SIGKILL):
     """Signals it and waits for its end; the exit code."""
     self._process.send_signal(number)
     return self._process.wait(300)
+
+  def kill_in(self, phase, delay, limit=300):
+    """Sends SIGKILL `delay` seconds after a phase has begun.
+
+    Returns:
+      What it was doing when it died, or None when it had ended before.
+    """
+    start = time.monotonic()
+    while phase not in self.phases:
+      if self.over:
+        return None
+      if time.monotonic() > start + limit:
+        raise RuntimeError(f"no {phase} in {limit} s, but {self.phases}")
+      time.sleep(0.0005)
+    time.sleep(delay)
+    if self.over:
+      return None
+    code = self.send()
+    if code != -signal.SIGKILL:
+      return None
+    return phase if phase in self.phases else self.phases[-1]
 
   @property
   def said(self):
@@ -181,6 +220,12 @@ class Child:
     return None
 
   @property
+  def steps_written(self):
+    """Lines of metrics on the disk."""
+    path = self.workdir / "metrics.jsonl"
+    return len(rows(self.workdir)) if path.is_file() else 0
+
+  @property
   def committed(self):
     """Newest step that is on the disk whole."""
     return max(folders.steps_of(self.workdir / checkpoint.FOLDER), default=None)
@@ -192,11 +237,14 @@ class Child:
 def rows(workdir):
   """Lines of metrics.jsonl."""
   text = (pathlib.Path(workdir) / "metrics.jsonl").read_text(encoding="utf-8")
-  return [json.loads(line) for line in text.splitlines()]
+  whole = text[: text.rfind("\n") + 1]  # a kill may have torn the last one
+  return [json.loads(line) for line in whole.splitlines()]
 
 
-# Wall-clock times: all else is equal in two runs.
-CLOCK = {"seconds_per_step", "examples_per_second", "data_wait"}
+# What belongs to the clock or the process: all else is equal in two runs.
+CLOCK = {
+  "seconds_per_step", "examples_per_second", "data_wait", "compiled_shapes",
+}  # fmt: skip
 
 
 def differences(workdir, whole):

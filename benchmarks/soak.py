@@ -2,8 +2,8 @@
 
   OMP_NUM_THREADS=1 python -m benchmarks.soak [--hours 2] [--seed N]
 
-The run saves by the clock, every minute. SIGKILL, SIGTERM and SIGINT come at
-random instants in its first half and its last quarter, on average every
+The run saves by the clock, every minute. SIGKILL and SIGTERM come at random
+instants in its first half and its last quarter, on average every
 `--every` seconds; in between it is left alone, and memory and open files of
 that one process are watched: the slope of a straight line, after its first
 fifth. Steps are paced so that the run lasts as long as was asked for; what a
@@ -27,10 +27,12 @@ import numpy as np
 from benchmarks import children, common
 
 QUIET = (0.5, 0.75)  # of the time: no kills
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-# Ended by the system's default, before the command could see to it.
-EARLY = {signal.SIGTERM: -signal.SIGTERM, signal.SIGINT: 1}
-RESUMABLE = 75
+# How a start may end after each: 75, or by the system's default before the
+# command could see to it.
+SIGNALS = {
+  signal.SIGKILL: {-signal.SIGKILL},
+  signal.SIGTERM: {75, -signal.SIGTERM},
+}
 KEEP = 3
 
 
@@ -70,11 +72,12 @@ def soak(folder, data, seed, flags):
     folder / "broken", data, changes, pace=1 / flags.steps_per_second
   )
   log = _Log()
-  _disturb(child, log, seconds, flags.every, random.Random(seed))
+  with child:
+    _disturb(child, log, seconds, flags.every, random.Random(seed))
   print(f"{log.lives} starts; now undisturbed", flush=True)
-  whole = children.Child(folder / "whole", data, changes)
-  if (code := whole.start().wait(3600)) != 0:
-    raise RuntimeError(f"the undisturbed run ended with {code}: {whole.said}")
+  with children.Child(folder / "whole", data, changes) as whole:
+    whole.start()
+    whole.finish()
   wrong = log.wrong + children.differences(child.workdir, whole.workdir)
   left = children.left_over(child.workdir, KEEP)
   return {
@@ -114,7 +117,7 @@ def _disturb(child, log, seconds, every, rng):
       log.ends(child, child.wait(0), None)
       log.hours = (time.monotonic() - start) / 3600
       return
-    phase, number = child.phase, rng.choice(SIGNALS)
+    phase, number = child.phases[-1], rng.choice(list(SIGNALS))
     code = child.send(number)
     log.ends(child, code, number, phase)
 
@@ -148,31 +151,29 @@ class _Log:
   def sample(self, child):
     try:
       row = [_resident(child.pid), len(os.listdir(f"/proc/{child.pid}/fd"))]
-    except OSError:  # ended just now
+    except OSError:
       return
-    files = sum(1 for _ in child.workdir.rglob("*"))
+    if not row[0]:  # ended just now
+      return
+    files = sum(len(files) for _, _, files in os.walk(child.workdir))
     age = round(time.monotonic() - self._began, 1)
     self.samples.append([self.lives, age, *row, files])
 
   def ends(self, child, code, number, phase=None):
     """Checks how a start ended, and where it had gone on from."""
     self.ended[str(code)] += 1
-    wanted = {0} if number is None else {RESUMABLE, EARLY.get(number)}
     if number is not None:
       self.signals[signal.Signals(number).name] += 1
       self.phases[phase] += 1
-    if number == signal.SIGKILL:
-      wanted = {-signal.SIGKILL}
     resumed = child.resumed_at
     if resumed is not None and resumed != self._committed:
       self.wrong.append(
         f"start {self.lives} went on from {resumed}, not {self._committed}"
       )
-    if code not in wanted:
-      self.wrong.append(f"start {self.lives} ended with {code}: {child.said}")
-    path = child.workdir / "metrics.jsonl"
-    seen = len(children.rows(child.workdir)) if path.is_file() else 0
-    self.lost += max(seen - (child.committed or 0), 0)
+    if code not in SIGNALS.get(number, {0}):
+      last = child.said[-500:]
+      self.wrong.append(f"start {self.lives} ended with {code}: {last}")
+    self.lost += child.steps_written - (child.committed or 0)
 
   def undisturbed(self):
     """Memory and files of the start that was watched longest."""

@@ -5,6 +5,15 @@ import os
 import uuid
 
 
+def sweep(folder):
+  """Deletes what killed processes have left half written in a folder.
+
+  For the one process that writes there: another's file may be under way.
+  """
+  for path in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
+    path.unlink(missing_ok=True)
+
+
 def write_text(path, text):
   """Writes a file beside its place, to the disk, and renames it.
 

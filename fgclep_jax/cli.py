@@ -9,10 +9,8 @@ import sys
 import traceback
 
 from fgclep_jax import config as config_lib
-from fgclep_jax import flags, launch
-from fgclep_jax.errors import InputError, RunError
-
-RESUMABLE = 75
+from fgclep_jax import flags, launch, stopping
+from fgclep_jax.errors import InputError, Interrupted, RunError
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,8 +46,14 @@ def run(argv):
     raise InputError(
       f"unknown argument {rest[0]}: see `fgclep {known.command} --help`"
     )
-  launch.prepare(known.command)
-  return known.run(known) or 0
+  with stopping.Stop() as known.stop:
+    try:
+      with known.stop.leaving(stopping.nothing_unsaved):
+        launch.prepare(known.command)
+        return known.run(known) or 0
+    except Interrupted as stopped:
+      print(f"fgclep: {stopped}", file=sys.stderr)
+      return stopping.RESUMABLE
 
 
 def _parser():
@@ -139,11 +143,9 @@ def _train(arguments):
   launch.keep_compiled(arguments.workdir)
   from fgclep_jax.training import loop, processes
 
-  try:
-    found = loop.train(config, arguments.workdir, arguments.data_dir)
-  except loop.Interrupted as stopped:
-    print(f"fgclep: {stopped}", file=sys.stderr)
-    return RESUMABLE
+  found = loop.train(
+    config, arguments.workdir, arguments.data_dir, stop=arguments.stop
+  )
   if not processes.first():
     return 0
   for name, value in found.items():
@@ -231,7 +233,7 @@ def _enhance(arguments):
 def _demo(arguments):
   from fgclep_jax import demo
 
-  demo.run(arguments.workdir)
+  demo.run(arguments.workdir, stop=arguments.stop)
 
 
 def _data_check(arguments):

@@ -38,7 +38,12 @@ class DataConfig:
   # ones: a start for small archives.
   simulated_records: int = 0
   simulated_epochs: float = 10.0
+  # Where signals are kept once read: in the "host"'s memory where `cache_gib`
+  # holds the split, or, all of them before the first step, on the "device".
+  hold: str = "host"
   cache_gib: float = 8.0  # host memory for signals read before
+  # Memory of a device for signals held there; 0 asks the device.
+  device_gib: float = 0.0
   threads: int = 2
   # Share of the records to train on that may be unreadable; such a record's
   # place in a batch stays empty.
@@ -100,6 +105,14 @@ class TextConfig:
   dropout: float = 0.0
   norm_epsilon: float = 1e-12  # of the layer norms
   lowercase: bool = True  # texts are lower-cased, accents stripped
+  # Groups in which the texts of a batch are padded to a width of their own:
+  # more pad less and compile longer. 0 pads all to the data set's longest.
+  length_groups: int = 3
+  # The frozen part of the tower, embeddings and first layers, is run once for
+  # every text and not at every step: "auto" where that changes nothing, "on"
+  # with dropout too (there is none in the frozen part then), or "off".
+  cache: str = "auto"
+  cache_gib: float = 2.0  # of every device, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +208,7 @@ class TrainConfig:
   mesh: MeshConfig = MeshConfig()
   init_from: str = ""  # a workdir whose parameters are the start
   save_every: int = 500  # steps
+  save_every_minutes: float = 0.0  # as well, since the last save; 0 is off
   keep: int = 3  # newest checkpoints that stay
   validate_every: int = 0  # steps; 0 only at the end
   log_every: int = 10
@@ -209,6 +223,7 @@ class TrainConfig:
 RESUMABLE = frozenset(
   {
     "save_every",
+    "save_every_minutes",
     "keep",
     "validate_every",
     "log_every",
@@ -219,7 +234,10 @@ RESUMABLE = frozenset(
     "mesh.slices",
     "loss.exchange",
     "loss.tile",
+    "data.hold",
     "data.cache_gib",
+    "data.device_gib",
+    "model.text.cache_gib",
     "data.threads",
     "data.max_skip_rate",
   }
@@ -231,6 +249,7 @@ RETIRED = {"augment.lead_dropout": 0.0}
 
 CHOICES = {
   "data.window": ("first", "centre"),
+  "data.hold": ("host", "device"),
   "data.text": ("statements", "report"),
   "model.ecg.name": (
     "st_vit",
@@ -241,6 +260,7 @@ CHOICES = {
   ),
   "model.ecg.pool": ("mean", "mean_max"),
   "model.text.pool": ("first", "mean"),
+  "model.text.cache": ("auto", "on", "off"),
   "model.alignment": ("pooled", "attention", "transport"),
   "model.compute": ("bfloat16", "float32"),
   "model.remat": ("none", "products", "layers"),
@@ -265,10 +285,14 @@ POSITIVE = (
 
 
 NOT_NEGATIVE = (
+  "save_every_minutes",
   "data.max_skip_rate",
+  "data.device_gib",
   "max_skipped_in_a_row",
   "stall_seconds",
   "mesh.slices",
+  "model.text.length_groups",
+  "model.text.cache_gib",
 )
 
 
@@ -279,6 +303,9 @@ def to_dict(config):
 
 def from_dict(values, cls=TrainConfig, prefix=""):
   """Builds a config from nested dicts; unknown names are refused."""
+  if not isinstance(values, dict):
+    where = prefix.removesuffix(".") or "the config"
+    raise InputError(f"{where}={str(values)[:60]!r}: give an object of fields")
   hints = typing.get_type_hints(cls)
   values = {
     name: value
@@ -438,6 +465,7 @@ def _convert(value, hint, name):
       hint is float
       and isinstance(value, (int, float))
       and not isinstance(value, bool)
+      and value == value  # no NaN: it would not equal itself at a restart
     ):
       return float(value)
     if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
@@ -447,7 +475,10 @@ def _convert(value, hint, name):
       if len(inner) == len(value):
         pairs = zip(value, inner, strict=True)
         return tuple(_convert(item, kind, name) for item, kind in pairs)
-  except json.JSONDecodeError:
-    pass
+  except (ValueError, OverflowError, RecursionError) as error:
+    if isinstance(error, InputError):  # of a value within
+      raise
+  if hint is float:
+    raise InputError(f"{name}={value!r}: give a number")
   kind = getattr(hint, "__name__", str(hint))
   raise InputError(f"{name}={value!r}: give a value of type {kind}")

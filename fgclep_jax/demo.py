@@ -1,5 +1,6 @@
 """The whole method on the simulated cohort, both stages, on a CPU."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -9,6 +10,7 @@ import sys
 import time
 
 from fgclep_jax import config as config_lib
+from fgclep_jax import stopping
 from fgclep_jax.errors import InputError
 
 DATASET = "simulated_ecg"
@@ -16,13 +18,14 @@ PLANTED = 0.2
 """Share of wrong candidates added on purpose, for the filter to catch."""
 
 
-def run(workdir, say=print):
+def run(workdir, say=print, stop=None):
   """Builds, trains, enhances, builds, trains and evaluates.
 
   Args:
     workdir: gets `data/`, `coarse/`, `enhanced/`, `fine/` and
       `evaluation/`. Run again, it goes on where it was.
     say: prints one line.
+    stop: `stopping.Stop` of the command; None watches in the training alone.
 
   Returns:
     The content of the evaluation's results.json.
@@ -34,18 +37,19 @@ def run(workdir, say=print):
   builder = root / "tfds_builders" / DATASET
   step = _Steps(6, say)
   step("simulated cohort: `tfds build --config original`")
-  build(builder, data)
+  build(builder, data, stop=stop)
   step("coarse training: `fgclep train --config configs/simulated.py:coarse`")
-  _train(f"{config}:coarse", workdir / "coarse", data, say)
+  _train(f"{config}:coarse", workdir / "coarse", data, say, stop=stop)
   step(
     f"features by the knowledge table, {PLANTED:.0%} wrong ones planted, "
     "verified by the coarse model: `fgclep enhance`"
   )
   _enhance(workdir / "coarse", data, features, say)
   step("cohort with features: `tfds build --config enhanced`")
-  build(builder, data, "enhanced", FGCLEP_ENHANCED=str(features))
+  build(builder, data, "enhanced", stop, FGCLEP_ENHANCED=str(features))
   step("fine training: `fgclep train --config configs/simulated.py:fine`")
-  _train(f"{config}:fine", workdir / "fine", data, say, workdir / "coarse")
+  coarse = workdir / "coarse"
+  _train(f"{config}:fine", workdir / "fine", data, say, coarse, stop)
   step("both restored: `fgclep evaluate --beside coarse`")
   from fgclep_jax.evaluation import program
 
@@ -80,11 +84,11 @@ class _Steps:
     self._say(f"done in {time.monotonic() - self._start:.0f} s")
 
 
-def _train(path, workdir, data, say, init_from=""):
+def _train(path, workdir, data, say, init_from="", stop=None):
   from fgclep_jax.training import loop
 
   config = dataclasses.replace(config_lib.load(path), init_from=str(init_from))
-  loop.train(config, workdir, data, say)
+  loop.train(config, workdir, data, say, stop=stop)
 
 
 def _enhance(coarse, data, out, say):
@@ -94,19 +98,23 @@ def _enhance(coarse, data, out, say):
 
   if (out.parent / "enhance.json").is_file():
     return
-  program.enhance(
-    coarse,
-    program.open_splits(data, DATASET),
-    out,
-    Rules(),
-    Cache(out.parent / "answers.jsonl"),
-    options=fit.Options(plant=PLANTED),
-    say=say,
-  )
+  with Cache(out.parent / "answers.jsonl") as cache:
+    program.enhance(
+      coarse,
+      program.open_splits(data, DATASET),
+      out,
+      Rules(),
+      cache,
+      options=fit.Options(plant=PLANTED),
+      say=say,
+    )
 
 
-def build(builder, data_dir, config="original", **environment):
-  """Runs `tfds build` unless the dataset is there already."""
+def build(builder, data_dir, config="original", stop=None, **environment):
+  """Runs `tfds build` unless the dataset is there already.
+
+  It ends with this process, where `stop` is its `stopping.Stop`.
+  """
   if not builder.is_dir():
     raise InputError(
       f"no builder at {builder}: run the demonstration from a checkout of "
@@ -120,7 +128,7 @@ def build(builder, data_dir, config="original", **environment):
         "the command tfds is missing: pip install 'fgclep_jax[build]'"
       )
     command = found
-  done = subprocess.run(
+  process = subprocess.Popen(
     [
       command, "build", builder, "--config", config,
       "--data_dir", data_dir, "--file_format", "array_record",
@@ -129,6 +137,13 @@ def build(builder, data_dir, config="original", **environment):
     text=True,
     env=os.environ | environment,
   )  # fmt: skip
-  if done.returncode:
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+
+  def leave():
+    process.kill()
+    return stopping.nothing_unsaved()
+
+  with stop.leaving(leave) if stop else contextlib.nullcontext():
+    errors = process.communicate()[1]
+  if process.returncode:
+    last = (errors.strip().splitlines() or ["no message"])[-1]
     raise InputError(f"tfds build {builder} failed: {last}")

@@ -8,6 +8,14 @@ class InputError(ValueError):
   """
 
 
+class Interrupted(Exception):
+  """A command was asked to stop, or has to; what it has is saved.
+
+  Programs print the message without a traceback and exit with code 75: the
+  same command goes on.
+  """
+
+
 class RunError(RuntimeError):
   """A run cannot go on, though what it was given was right.
 

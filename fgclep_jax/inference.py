@@ -7,7 +7,7 @@ import pathlib
 import jax
 import numpy as np
 
-from fgclep_jax import atomic
+from fgclep_jax import atomic, tree
 from fgclep_jax import config as config_lib
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import two_tower, weights
@@ -43,15 +43,28 @@ def load(workdir, step=None):
     return _load_export(folder, step)
   step, meta = checkpoint.read_meta(workdir, step)
   params = checkpoint.read_params(workdir, step)
-  origin = {
-    "step": step,
-    "hash": parameter_hash(params),
-    "dataset": meta["trained_on"]["dataset"],
-    "trained_on": meta["trained_on"],
-    "versions": meta["versions"],
-  }
-  config = config_lib.from_dict(meta["config"])
-  return Model(config, meta["vocabulary"], params, origin)
+  try:
+    config = config_lib.check(config_lib.from_dict(meta["config"]))
+    vocabulary = meta["vocabulary"]
+    origin = {
+      "step": step,
+      "hash": parameter_hash(params),
+      "dataset": meta["trained_on"]["dataset"],
+      "trained_on": meta["trained_on"],
+      "versions": meta["versions"],
+    }
+  except KeyError as error:
+    raise InputError(
+      f"step {step} of {workdir} does not say its {error}: give a workdir of "
+      "`fgclep train`"
+    ) from error
+  _, wanted = two_tower.abstract(config, len(vocabulary))
+  if lines := tree.mismatches(params, wanted):
+    raise InputError(
+      f"step {step} of {workdir} does not fit its own config: "
+      f"{'; '.join(lines)}"
+    )
+  return Model(config, vocabulary, params, origin)
 
 
 def parameter_hash(params):

@@ -137,7 +137,7 @@ def test_loss_pairs_each_statement_with_its_own_row(towers):
     ({"model.alignment": "transprt"}, "did you mean transport?"),
     ({"model.transport.eps": "0"}, "give a number above 0"),
     ({"model.transport.iterations": "0"}, "give a number above 0"),
-    ({"model.transport.tau": "NaN"}, "give a number above 0"),
+    ({"model.transport.tau": "NaN"}, "tau=nan: give a number"),
     ({"model.attention-temperature": "-1"}, "give a number above 0"),
     (
       {"model.alignment": "attention", "model.ecg.pool": "mean_max"},

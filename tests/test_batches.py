@@ -1,7 +1,6 @@
 """Batches: order, coverage, texts."""
 
 import collections
-import dataclasses
 
 import numpy as np
 import pytest
@@ -128,12 +127,3 @@ def test_what_comes_before_is_gone_through_first():
   late = np.concatenate([staged.order(k) for k in range(3, 3 + len(then))])
   for epoch in late.reshape(5, len(then)):
     assert sorted(epoch) == sorted(then)
-
-
-def test_sizes_of_the_texts_of_a_batch():
-  data = make()
-  data.texts = dataclasses.replace(data.texts, table=("text",) * 700)
-  sizes = {n: data._columns(n) for n in (1, 64, 65, 256, 257, 699)}
-  assert sizes == {1: 64, 64: 64, 65: 256, 256: 256, 257: 700, 699: 700}
-  data.divisor = 8
-  assert data._columns(257) == 704

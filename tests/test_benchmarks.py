@@ -1,9 +1,16 @@
 """What the benchmarks measure."""
 
+import json
 import subprocess
 import sys
+import types
 
-from benchmarks import common
+import jax
+import pytest
+
+from benchmarks import common, growth, step, step_ours
+from fgclep_jax import config as c
+from fgclep_jax import sharding
 
 CODE = "from benchmarks import common; print(common.peak_mib())"
 
@@ -34,3 +41,44 @@ def test_rounds_are_interleaved():
     "a": 3,
     "b": 3,
   }
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+  """Where benchmarks write, in place of the project's figures."""
+  monkeypatch.setattr(common, "RESULTS", tmp_path)
+  return tmp_path
+
+
+def test_sides_of_the_step_take_the_same_step(shared):
+  """Ours with all it saves, without, and in PyTorch: loss and gradients."""
+  pytest.importorskip("torch")
+  pytest.importorskip("transformers")
+
+  mesh = sharding.make_mesh(c.MeshConfig(), jax.devices()[:2])
+  race = step.Race(step_ours.SMALL, 1.0, mesh)
+  apart = step.check(race, ("nothing",), torch=True)
+  assert apart["nothing"] < 1e-5
+
+
+def test_the_step_of_parts():
+  places = [[1, 2], [3], [1, 2, 3], [4, 5]]
+  problem = types.SimpleNamespace(places=places)
+  sizes = types.SimpleNamespace(part=2)
+  race = types.SimpleNamespace(problem=problem, sizes=sizes, pairs=8)
+  seconds = {"ours": 9.0, "torch_64": 3.0, "loss": 0.5, "update": 0.25}
+  assert step.of_whole(race, seconds) == {"torch_64": 8.75}
+
+
+@pytest.mark.slow
+def test_step_and_growth_write_their_tables(shared, results, monkeypatch):
+  pytest.importorskip("torch")
+  pytest.importorskip("transformers")
+  monkeypatch.setattr(jax.config, "update", lambda *_: None)  # 8 are there
+  step.main(["--small", "--rounds", "1", "--exponents", "1"])
+  growth.main(["--small", "--rounds", "1"])
+  found = json.loads((results / "step_small.json").read_text())
+  assert found["table"].keys() == {"zipf 1", "frozen text", "variants"}
+  assert max(found["gradients_differ_by"].values()) < 1e-5
+  rows = json.loads((results / "growth_small.json").read_text())["table"]
+  assert all(row["pairs_s"] > 0 for row in rows.values())

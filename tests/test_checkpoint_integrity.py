@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fgclep_jax import atomic
 from fgclep_jax.errors import InputError, RunError
 from fgclep_jax.training import checkpoint, folders, manifest
 from fgclep_jax.training.steps import TrainState
@@ -144,9 +145,9 @@ def test_any_byte_of_the_manifest(tmp_path):
 def test_hashed_once_by_a_process_and_after_a_change(tmp_path, monkeypatch):
   save(tmp_path, 3)
   hashed = []
-  original = manifest._hash
+  original = atomic.file_hash
   monkeypatch.setattr(
-    manifest, "_hash", lambda path: hashed.append(path) or original(path)
+    atomic, "file_hash", lambda path: hashed.append(path) or original(path)
   )
   checkpoint.read_meta(tmp_path)
   assert not hashed  # this process has written it

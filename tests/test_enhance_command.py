@@ -11,9 +11,9 @@ from pyarrow import parquet
 from fgclep_jax import cli
 from fgclep_jax.data import sources
 from fgclep_jax.enhance import answers, corrections, program
-from fgclep_jax.enhance.backends import Interrupted
 from fgclep_jax.enhance.backends.rules import Rules
 from fgclep_jax.enhance.cache import Cache
+from fgclep_jax.errors import Interrupted
 from fgclep_jax.reports import enhanced, features
 from fgclep_jax.reports.classify import RELEVANT, classify
 from fgclep_jax.reports.stated import stated

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from fgclep_jax.enhance.backends import Failure, Interrupted, transport
+from fgclep_jax.enhance.backends import Failure, transport
 from fgclep_jax.enhance.backends.openai import OpenAI
-from fgclep_jax.errors import InputError
+from fgclep_jax.errors import InputError, Interrupted
 from tests.llm_server import (
   GOOD,
   NAME,

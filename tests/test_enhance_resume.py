@@ -10,8 +10,8 @@ import time
 import pytest
 
 from fgclep_jax.enhance import candidates
-from fgclep_jax.enhance.backends import Interrupted
 from fgclep_jax.enhance.cache import Cache
+from fgclep_jax.errors import Interrupted
 from fgclep_jax.reports.classify import classify
 from tests.llm_server import GOOD, NAME, Reset, Server, backend
 

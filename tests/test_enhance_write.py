@@ -295,7 +295,7 @@ def test_an_old_note_does_not_vouch_for_new_arrays(tmp_path, monkeypatch):
 
   with monkeypatch.context() as patch:
     patch.setattr(embeddings, "BLOCK", 5)
-    patch.setattr(embeddings, "_replace", killed)
+    patch.setattr(embeddings.atomic, "write_text", killed)
     with pytest.raises(KeyboardInterrupt):
       embeddings.encode(Model(), split(), tmp_path)
   assert len(list(tmp_path.glob("*.npy"))) == 2

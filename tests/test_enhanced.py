@@ -101,14 +101,14 @@ def test_records_without_a_line(tmp_path):
     enhanced.read(path, ["1", "2", "4", "5"])
   # A few may be records that cannot be read: refused when one can.
   found = enhanced.read(path, ["1", "2", "4"], max_unjudged=0.5)
-  with pytest.raises(InputError, match=r"1 of 3 records .* first 4: run"):
+  with pytest.raises(InputError, match=r"1 of 3 records .* first '4': run"):
     found.features_of("4")
 
 
 @pytest.mark.parametrize(
   ("rows", "judged", "columns", "expected"),
   [
-    (ROWS, "122", {}, "1 records occur more than once, first 2"),
+    (ROWS, "122", {}, "1 records occur more than once, first '2'"),
     ((*ROWS, ROWS[0]), "123", {}, "1 features of a record occur more than"),
     (ROWS, "13", {}, "1 records are not in enhanced_records.parquet"),
     (ROWS, "123", {"feature": ["a", "b", "", "d"]}, "'feature' has empty"),

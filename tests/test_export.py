@@ -360,7 +360,7 @@ DAMAGE = {
   "other format": (config_of(True, format="x"), ["not of an export"]),
   "other kind": (config_of(True, kind="x"), ["'x'"]),
   "odd config": (
-    config_of(True, config={"model": 5}), ["not what an export writes"],
+    config_of(True, config={"model": 5}), ["give an object of fields"],
   ),
   "newer config": (
     config_of(True, config={"flux": 5}),

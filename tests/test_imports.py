@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 FLOORS = [
-  ("errors", "atomic"),
+  ("errors", "atomic", "stopping"),
   ("signals", "reports", "losses", "metrics", "config", "tree"),
   ("models", "data", "sharding", "optim", "archives"),
   ("training", "evaluation", "inference", "enhance", "explain"),
@@ -14,7 +14,7 @@ FLOORS = [
 # Who may import a library; every other file of the package may not.
 OWNERS = {
   "orbax": ("training/checkpoint.py",),
-  "tensorflow_datasets": ("data/sources.py",),
+  "tensorflow_datasets": ("data/sources.py", "data/records.py"),
   "tensorflow": (),
   "torch": ("enhance/backends/transformers.py",),
   "wfdb": ("signals/reader.py",),

@@ -191,6 +191,7 @@ def check_example(example, kept):
   assert example["sex"] == -1
 
 
+@pytest.mark.core
 def test_planted_faults(builder, tmp_path, monkeypatch):
   planted = mimic_tree.write(tmp_path / "raw", 300, each=2)
   monkeypatch.setenv("FGCLEP_MAX_SKIP_RATE", "0.2")

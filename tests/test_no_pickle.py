@@ -4,6 +4,8 @@ import ast
 
 import pytest
 
+pytestmark = pytest.mark.core
+
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
 CALLS = {
   *("torch.load", "joblib.load", "joblib.dump", "yaml.load", "eval", "exec"),
@@ -11,6 +13,11 @@ CALLS = {
 }
 # Keyword -> the only value it may have.
 KEYWORDS = {"allow_pickle": False, "trust_remote_code": False}
+# Nothing that is shipped unpacks an archive: members could name any place.
+UNPACKS = {
+  *("tarfile.open", "zipfile.ZipFile", "shutil.unpack_archive"),
+  *("dl_manager.extract", "dl_manager.download_and_extract"),
+}
 FOLDERS = ("fgclep_jax", "tfds_builders", "benchmarks", "tests")
 
 
@@ -43,6 +50,16 @@ def test_no_file_unpickles_or_evaluates(root):
     for path in files
   }
   assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_no_archive_is_unpacked(root):
+  for folder in ("fgclep_jax", "tfds_builders"):
+    for path in (root / folder).rglob("*.py"):
+      for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+          name = ast.unparse(node.func)
+          assert name not in UNPACKS, f"{path}: {name}"
+          assert not name.endswith((".extractall", ".extract")), path
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_the_loop_waits_for_no_step_between_log_points(
     loop.jax, "device_get", lambda x: fetched.append(len(x)) or real(x)
   )
   monkeypatch.setattr(loop.validate, "validate", lambda *_: {})
-  tiny_runs.train(tmp_path, simulated, log_every="3")
+  tiny_runs.train(tmp_path, simulated, log_every="3", save_every="1000")
   assert fetched == [3, 3, 2]
 
 

@@ -123,8 +123,13 @@ def alone(workdir, data, devices, monkeypatch, **changes):
 
 @pytest.mark.core
 def test_two_processes_train_as_one(simulated, tmp_path, monkeypatch):
-  """Parameters are split between the processes; so is what is read."""
+  """Parameters are split between the processes; so is what is read.
+
+  The frozen part of the text tower is run once, by both.
+  """
+  frozen = '["^text\\\\.(embeddings|layers)"]'
   changes = {"optim__steps": 10, "save_every": 5, "mesh__fsdp": 8}
+  changes["optim__freeze"] = frozen
   one, two = tmp_path / "one", tmp_path / "two"
   finish(start(two, simulated, mesh__data=1, **changes))
   found = alone(one, simulated, 8, monkeypatch, mesh__data=1, **changes)
@@ -134,7 +139,9 @@ def test_two_processes_train_as_one(simulated, tmp_path, monkeypatch):
   assert found
   assert found.items() <= last.items()
 
-  config = tiny_runs.config(optim__steps="10", save_every="5")
+  config = tiny_runs.config(
+    optim__steps="10", save_every="5", optim__freeze=frozen
+  )
   run = setup.prepare(config, two, simulated, jax.devices()[:1])
   for number in range(2):
     wanted = collections.Counter(

@@ -5,9 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
 from scipy import io
+from tensorflow_datasets.proto import tf_example_pb2
 
-from fgclep_jax.data import index, sources
+from fgclep_jax.data import index, records, sources
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import simulate, transform, windows
 
@@ -45,6 +47,62 @@ def test_columns_and_signals_equal_the_simulator(simulated):
     for name, value in record.measurements.items():
       found = split.measurements[name][row]
       np.testing.assert_allclose(found, value, rtol=1e-6)
+
+
+def test_records_hold_what_tfds_decodes(simulated):
+  """The two entries read in training, and the runs, as TFDS gives them."""
+  split = sources.open_split(simulated, NAME, "original", "test")
+  _, builder = sources._builder(str(simulated), NAME, "original")
+  whole = builder.as_data_source("test")
+  picked = [5, 0, len(split) - 1, 5]
+  wanted = whole.__getitems__(picked)
+  found = list(split._source.__getitems__(picked))
+  for one, other in zip(found, wanted, strict=True):
+    assert one["ecg"].dtype == np.int16
+    np.testing.assert_array_equal(one["ecg"], other["ecg"])
+    assert one["sampling_rate"] == other["sampling_rate"]
+    np.testing.assert_array_equal(
+      one["quality"]["invalid_runs"], other["quality"]["invalid_runs"]
+    )
+
+
+def stored(features):
+  """A record as it is stored, of some entries."""
+  example = tf_example_pb2.Example()
+  for name, value in features.items():
+    kind = "bytes_list" if isinstance(value, bytes) else "int64_list"
+    entry = getattr(example.features.feature[name], kind).value
+    entry.extend([value] if isinstance(value, (bytes, int)) else value)
+  return example.SerializeToString()
+
+
+def test_a_stored_record():
+  """Byte order, the order of rows, runs; what is not a record is refused."""
+  rng = np.random.default_rng(5)
+  ecg = rng.integers(-32768, 32768, (12, 77)).astype("<i2")
+  whole = {
+    "ecg": ecg.tobytes(),
+    "sampling_rate": 257,
+    "quality/invalid_runs": [3, 10, 4, 11, 0, 9],
+    "statements": b"not read",
+  }
+  reader = records.Signals.__new__(records.Signals)
+  reader._parse = tf_example_pb2.Example.FromString
+  found = reader._example(stored(whole))
+  np.testing.assert_array_equal(found["ecg"], ecg)
+  assert found["sampling_rate"] == 257
+  runs = found["quality"]["invalid_runs"].tolist()
+  assert runs == [[3, 10, 4], [11, 0, 9]]
+  for change in (
+    {"ecg": ecg.tobytes()[:-2]},
+    {"ecg": [1, 2]},
+    {"sampling_rate": []},
+    {"sampling_rate": [1, 2]},
+  ):
+    with pytest.raises(ValueError):
+      reader._example(stored(whole | change))
+  with pytest.raises(DecodeError):
+    reader._example(stored(whole)[:-5])
 
 
 def test_signals_are_resampled_cropped_and_cached(simulated):

@@ -1,5 +1,8 @@
 """WordPiece vocabulary and tokenizer."""
 
+import collections
+import itertools
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,44 @@ def test_vocabulary_is_a_function_of_the_texts():
   assert "sinus" in first
   assert len(t.train_vocabulary(TEXTS, 40)) == 40
   assert len(set(first)) == len(first)
+
+
+def recounted(texts, size):
+  """The same vocabulary by counting all pairs again before each merge."""
+  words = collections.Counter(w for text in texts for w in t._words(text))
+  parts = {w: [w[0], *("##" + c for c in w[1:])] for w in words}
+  pieces = dict.fromkeys(t.SPECIAL)
+  pieces |= dict.fromkeys(sorted({p for ps in parts.values() for p in ps}))
+  while len(pieces) < size:
+    pairs = collections.Counter()
+    for word, split in parts.items():
+      for pair in itertools.pairwise(split):
+        pairs[pair] += words[word]
+    if not pairs:
+      break
+    best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+    merged = best[0] + best[1].removeprefix("##")
+    pieces[merged] = None
+    parts = {w: t._merge(split, best, merged) for w, split in parts.items()}
+  return list(pieces)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_vocabulary_equals_one_of_pairs_counted_again(seed):
+  """Few letters: pairs overlap, tie and appear by other merges."""
+  rng = np.random.default_rng(seed)
+  texts = [
+    " ".join(
+      "".join(rng.choice(list("abc"), rng.integers(1, 9))) for _ in range(4)
+    )
+    for _ in range(40)
+  ]
+  for size in (5, 30, 90, 1000):
+    assert t.train_vocabulary(texts, size) == recounted(texts, size)
+  times = rng.integers(1, 9, len(texts))
+  many = [x for x, n in zip(texts, times, strict=True) for _ in range(n)]
+  found = t.train_vocabulary(texts, 90, times.tolist())
+  assert found == recounted(many, 90)
 
 
 def test_every_training_text_is_spelled_without_unknowns():

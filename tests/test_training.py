@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 
 from fgclep_jax import config as c
 from fgclep_jax import inference, sharding
+from fgclep_jax.data import batches
 from fgclep_jax.errors import InputError
 from fgclep_jax.models import two_tower
 from fgclep_jax.training import checkpoint, loop, setup
@@ -242,6 +245,28 @@ def test_checkpoint_of_8_devices_restores_on_1(
   for name, value in params.items():
     np.testing.assert_array_equal(value, leaves[8][0][name])
   assert config.data.batch_size == 16
+  goes_on_with_1_as_with_8(tmp_path, simulated, monkeypatch)
+
+
+def goes_on_with_1_as_with_8(workdir, simulated, monkeypatch):
+  """From step 5: the same records, and losses to 1e-5 (sums by the mesh)."""
+  wanted, one = losses(workdir), workdir / "one"
+  run = setup.prepare(small(), one, simulated, jax.devices()[:1])
+  order = {k: run.train.order(k).tolist() for k in range(5, 10)}
+  step = pathlib.Path(checkpoint.FOLDER) / "5"
+  shutil.copytree(workdir / step, one / step)
+  shutil.copy(workdir / "metrics.jsonl", one)
+  drawn, real = {}, batches.Batches.__getitem__
+
+  def watched(self, k):
+    batch = real(self, k)
+    drawn[k] = batch["records"].tolist()  # by threads, in any order
+    return batch
+
+  monkeypatch.setattr(batches.Batches, "__getitem__", watched)
+  quiet(small(), one, simulated)
+  assert drawn == order
+  np.testing.assert_allclose(losses(one), wanted, atol=1e-5, rtol=0)
 
 
 def test_a_step_that_is_not_finite_changes_nothing(simulated, tmp_path):

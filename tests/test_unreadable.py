@@ -99,7 +99,7 @@ def test_storage_and_shape_are_told_apart(corrupt):
   bad = [i for i in range(len(split)) if not readable(split, i)]
   assert 0 < len(bad) < len(split) / 2
   good = next(i for i in range(len(split)) if i not in bad)
-  example = split._examples([good])[0]
+  [example] = split._examples([good])
   for name, value, reason in (
     ("ecg", example["ecg"][:11], "shape"),
     ("ecg", example["ecg"].astype(np.float32), "shape"),

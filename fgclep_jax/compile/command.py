@@ -5,10 +5,8 @@ import os
 import sys
 
 from fgclep_jax import config as config_lib
-from fgclep_jax.compile import program, waiting
+from fgclep_jax.compile import program
 from fgclep_jax.errors import InputError
-
-INTERRUPTED = 75
 
 
 def run(arguments):
@@ -17,8 +15,7 @@ def run(arguments):
     raise InputError(f"--out {arguments.out}: there is no such folder")
   config = config_lib.load(arguments.config)
   config = config_lib.override(config, arguments.changes)
-  compiled = functools.partial(
-    program.run,
+  found = program.run(
     config,
     arguments.topology,
     say=functools.partial(print, flush=True),
@@ -27,11 +24,6 @@ def run(arguments):
     pairs=arguments.pairs,
     tokens=arguments.tokens,
   )
-  try:
-    found = waiting.call(compiled)
-  except waiting.Interrupted as stopped:
-    print(f"fgclep: {stopped}: run it again", file=sys.stderr, flush=True)
-    os._exit(INTERRUPTED)  # a plain exit would wait for the compiler
   print("\n".join(program.lines(found)))
   if arguments.out:
     program.write(found | {"file": arguments.config}, arguments.out)

@@ -11,13 +11,14 @@ import math
 import grain
 import numpy as np
 
-from fgclep_jax.data import similarity
+from fgclep_jax.data import similarity, whole, widths
 from fgclep_jax.data.sources import Unreadable
 from fgclep_jax.errors import InputError
 from fgclep_jax.reports.tokenizer import Tokenizer
 from fgclep_jax.signals import leads
 
 ABSENT = -1  # id of a place in a batch that holds no statement
+SAMPLED = 16  # batches by which the sizes of the groups of texts are fixed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,37 +43,33 @@ class Texts:
     """(n, Q) unit TF-IDF rows, the `frozen` similarity without a BERT."""
     return similarity.tfidf(self.table)
 
+  @functools.cached_property
+  def lengths(self):
+    """(n,) word pieces of each text, as cut."""
+    return (self.tokens > 0).sum(axis=1)
+
   def of(self, record):
     return self.ids[self.offsets[record] : self.offsets[record + 1]]
 
 
 def texts(split, kind, tokenizer: Tokenizer):
   """Tokenizes the distinct statements, or whole reports, of a split."""
-  ids, offsets = split.statement_ids, split.statement_offsets
   if kind == "statements":
-    used, ids = np.unique(ids, return_inverse=True)
-    table = tuple(split.table[i] for i in used)
+    there = np.bincount(split.statement_ids, minlength=len(split.table)) > 0
+    ids = (np.cumsum(there) - 1)[split.statement_ids]
+    offsets = split.statement_offsets
+    table = tuple(split.table[i] for i in np.flatnonzero(there))
+    pieces = tokenizer.pieces(table)
   else:
-    table, ids, offsets = _reports(split)
-  lengths = tokenizer.lengths(table) if table else []
+    rows, ids, offsets = whole.reports(split)
+    table, pieces = tuple(rows), whole.pieces(split, rows.values(), tokenizer)
   return Texts(
     table=table,
-    tokens=tokenizer.encode(table),
+    tokens=tokenizer.padded(pieces),
     ids=ids.astype(np.int32),
     offsets=offsets,
-    truncated=sum(n > tokenizer.max_tokens for n in lengths),
+    truncated=sum(len(x) + 2 > tokenizer.max_tokens for x in pieces),
   )
-
-
-def _reports(split):
-  """Each record's statements joined to one text, identical ones once."""
-  numbers, ids, offsets = {}, [], [0]
-  for statements in split.statements:
-    if statements:
-      text = ". ".join(statements)
-      ids.append(numbers.setdefault(text, len(numbers)))
-    offsets.append(len(ids))
-  return tuple(numbers), np.array(ids, np.int32), np.array(offsets)
 
 
 class Batches:
@@ -89,6 +86,8 @@ class Batches:
     before: positions that are gone through first, `before_epochs` times.
     rows: (b,) places of a batch whose signals are read, those that the
       devices of this process hold; None for all.
+    length_groups: in how many groups of a width of their own the texts of a
+      batch come at most, see `widths`; 0 pads all to the longest of `texts`.
 
   Which records and texts make up a batch is known on every process from the
   index alone: only signals are read by those that hold them.
@@ -99,9 +98,13 @@ class Batches:
   `unreadable` is {position: reason} of those met so far.
 
   A batch is a dict of arrays:
-    ecg: (B, 12, T) int16 microvolts, (b, 12, T) where `rows` are given.
+    ecg: (B, 12, T) int16 microvolts, (b, 12, T) where `rows` are given; not
+      there when `reads` was set to False.
     statement: (B, M) int32, which of the batch's distinct texts, or -1.
-    tokens: (U, L) int32 word pieces of the distinct texts, 0 is padding.
+    tokens: (U, L) int32 word pieces of the distinct texts, 0 is padding;
+      where there are several groups the narrower ones are `tokens_16` and
+      the like, by their width. Of the columns, each device's part has its
+      part of every group, the narrowest first.
     text_ids: (U,) int32 their numbers in `texts.table`, -1 for padding.
     text_weights: (U,) float32 how many pairs of the batch hold the text,
       those of records that cannot be read included.
@@ -110,7 +113,7 @@ class Batches:
 
   def __init__(
     self, split, texts, records, config, seed, divisor=1, before=(),
-    before_epochs=0.0, rows=None,
+    before_epochs=0.0, rows=None, length_groups=1,
   ):  # fmt: skip
     counts = np.diff(texts.offsets)
     self.split, self.texts, self.config = split, texts, config
@@ -122,7 +125,7 @@ class Batches:
     )
     self.seed, self.divisor = seed, divisor
     self.rows = np.arange(config.batch_size) if rows is None else rows
-    self.unreadable = {}
+    self.unreadable, self.reads = {}, True
     self.drawn = len(self.records) + len(self.before)
     if not len(self.records):
       raise InputError(
@@ -133,6 +136,7 @@ class Batches:
     if config.statements_per_record:
       self.width = min(self.width, config.statements_per_record)
     self.samples = round(config.rate * config.seconds)
+    self.length_groups = length_groups
 
   def steps(self, epochs):
     """Batches of `epochs` over the records, and of what comes before."""
@@ -159,14 +163,10 @@ class Batches:
 
   def __getitem__(self, k):
     records = self.order(k)
-    statement = np.full((len(records), self.width), ABSENT, np.int32)
-    draw = _generator(self.seed, 2, k)
-    for row, record in zip(statement, records, strict=True):
-      ids = self.texts.of(record)
-      if len(ids) > self.width:
-        ids = np.sort(draw.choice(ids, self.width, replace=False))
-      row[: len(ids)] = ids
-    batch = {"ecg": self._signals(records[self.rows]), "records": records}
+    statement = self._statements(k, records)
+    batch = {"records": records}
+    if self.reads:
+      batch["ecg"] = self._signals(records[self.rows])
     batch |= self.columns(statement)
     left_out = [record in self.unreadable for record in records]
     batch["statement"][left_out] = ABSENT
@@ -177,6 +177,13 @@ class Batches:
     for record in unreadable.keys() - self.unreadable.keys():
       error = f"record {self.split.record_ids[record]} cannot be read"
       self._leave_out(record, Unreadable(error, unreadable[record]))
+
+  def signals(self, records, size):
+    """Iterates over (b, 12, T) signals of `size` records at a time."""
+    count = -(-len(records) // size)
+    return self._ahead(
+      lambda k: self._signals(records[k * size : (k + 1) * size]), 0, count
+    )
 
   def _signals(self, records):
     """(B, 12, T) int16 microvolts, zeros for what cannot be read."""
@@ -199,7 +206,7 @@ class Batches:
       records,
       self.config.rate,
       self.samples,
-      self.config.cache_gib,
+      self.config.cache_gib if self.config.hold == "host" else 0.0,
       self.config.window,
     )
 
@@ -214,38 +221,65 @@ class Batches:
         "raise it"
       ) from error
 
+  def _statements(self, k, records):
+    """(B, M) ids of the texts of batch k."""
+    statement = np.full((len(records), self.width), ABSENT, np.int32)
+    draw = _generator(self.seed, 2, k)
+    for row, record in zip(statement, records, strict=True):
+      ids = self.texts.of(record)
+      if len(ids) > self.width:
+        ids = np.sort(draw.choice(ids, self.width, replace=False))
+      row[: len(ids)] = ids
+    return statement
+
+  @functools.cached_property
+  def groups(self):
+    """Sizes of the groups of texts, by the first batches of each stage."""
+    lengths, samples = self.texts.lengths, []
+    start = self.before_steps
+    for k in {*range(SAMPLED), *range(start, start + SAMPLED)}:
+      used = np.unique(self._statements(k, self.order(k)))
+      samples.append(lengths[used[used != ABSENT]])
+    longest = self.texts.tokens.shape[1]
+    if not self.length_groups:
+      samples = [np.full(len(x), longest) for x in samples]
+    return widths.choose(
+      samples, max(1, self.length_groups), len(lengths), longest, self.divisor
+    )
+
   def columns(self, statement):
-    """The distinct texts of (B, M) ids, padded to one of a few sizes."""
+    """The distinct texts of (B, M) ids, each group padded to its size."""
     used, counts = np.unique(statement[statement != ABSENT], return_counts=True)
-    size = self._columns(len(used))
-    ids = np.full(size, ABSENT, np.int32)
-    ids[: len(used)] = used
-    weights = np.zeros(size, np.float32)
-    weights[: len(used)] = counts
-    tokens = np.zeros((size, self.texts.tokens.shape[1]), np.int32)
-    tokens[: len(used)] = self.texts.tokens[used]
-    place = np.searchsorted(used, statement).astype(np.int32)
+    groups = widths.assign(self.texts.lengths[used], self.groups)
+    columns, tokens = [], {}
+    for places, rows, width in groups:
+      column = np.full(rows, ABSENT)
+      column[: len(places)] = places
+      columns.append(column.reshape(self.divisor, -1))
+      ids = used[places]
+      name = "tokens" if len(columns) == len(groups) else f"tokens_{width}"
+      tokens[name] = np.zeros((rows, width), np.int32)
+      tokens[name][: len(ids)] = self.texts.tokens[ids, :width]
+    order = np.concatenate(columns, axis=1).reshape(-1)
+    there = order != ABSENT
+    column_of = np.empty(len(used), np.int32)
+    column_of[order[there]] = np.flatnonzero(there)
+    held = statement != ABSENT
+    place = np.full(statement.shape, ABSENT, np.int32)
+    place[held] = column_of[np.searchsorted(used, statement[held])]
     return {
-      "statement": np.where(statement == ABSENT, ABSENT, place),
-      "tokens": tokens,
-      "text_ids": ids,
-      "text_weights": weights,
+      "statement": place,
+      **tokens,
+      "text_ids": np.where(there, used[order], ABSENT).astype(np.int32),
+      "text_weights": np.where(there, counts[order], 0).astype(np.float32),
     }
-
-  def _columns(self, count):
-    """Smallest of 64, 256, 1024, ... and all texts that holds `count`.
-
-    Each size is compiled once; no text is ever left out.
-    """
-    size = 64
-    while size < count:
-      size *= 4
-    size = min(size, len(self.texts.table))
-    return -(-size // self.divisor) * self.divisor
 
   def stream(self, start, stop):
     """Iterates over batches start .. stop - 1, read ahead by threads."""
-    data = grain.MapDataset.range(start, stop).map(self.__getitem__)
+    return self._ahead(self.__getitem__, start, stop)
+
+  def _ahead(self, function, start, stop):
+    data = grain.MapDataset.range(start, stop).map(function)
     options = grain.ReadOptions(
       num_threads=self.config.threads,
       prefetch_buffer_size=2 * self.config.threads,

@@ -9,6 +9,7 @@ made again when the dataset's digest has changed.
 import json
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -16,6 +17,12 @@ from fgclep_jax import atomic
 
 FILES = ("statements.json", "statement_index.npz", "columns.npz")
 INDEX = ("statement_ids", "statement_offsets")
+# What an npz or JSON file may raise that was half written, or spoilt.
+DAMAGED = (
+  *(ValueError, LookupError, TypeError, AttributeError, EOFError),
+  # Packed in a way that is not read; shapes beyond all memory.
+  *(zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError),
+)
 BLOCK = 4096  # rows that are held one by one; full blocks are arrays
 
 
@@ -123,7 +130,7 @@ def _load(folder, digest):
           split, _, column = key.partition("|")
           if column:
             columns.setdefault(split, {})[column] = file[key]
-  except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+  except (OSError, *DAMAGED):
     return None  # half written or of another version: made again
   return columns, tuple(stored["statements"])
 

@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from fgclep_jax.data import index
+from fgclep_jax.data import index, records
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import leads, transform, windows
 
@@ -141,8 +141,18 @@ class Split:
       (N, 12, samples) int16 microvolts, and (B,) int64 how many of them
       belong to each record, at least 1.
     """
+    if window == "cover":
+      return self._all_windows(indices, rate, samples)
+    # A row at a time: what one record took is in the cache for the next.
+    out = np.empty((len(indices), leads.COUNT, samples), np.int16)
+    for row, example in zip(out, self._examples(indices), strict=True):
+      signal = _resampled(example, rate)
+      row[:] = windows.choose(signal, samples, window)[0]
+    return out, np.ones(len(out), np.int64)
+
+  def _all_windows(self, indices, rate, samples):
     found = [
-      windows.choose(_resampled(example, rate), samples, window)
+      windows.cover(_resampled(example, rate), samples)
       for example in self._examples(indices)
     ]
     counts = np.array([len(of_record) for of_record in found], np.int64)
@@ -170,20 +180,24 @@ class Split:
     return out
 
   def _examples(self, indices):
-    """Reads examples; raises `Unreadable` that names the first bad one."""
+    """Yields examples; raises `Unreadable` that names the first bad one."""
     indices = [int(i) for i in indices]
     try:
-      found = list(self._source.__getitems__(indices))
+      found = iter(self._source.__getitems__(indices))
     except Exception:  # of which record?
-      found = [self._example(i) for i in indices]
-    for i, example in zip(indices, found, strict=True):
+      found = map(self._example, indices)
+    for i in indices:
+      try:
+        example = next(found)
+      except Exception:  # of which kind?
+        example = self._example(i)
       if not _well_formed(example):
         raise self._unreadable(i, "shape", "its signal is not (12, T) int16")
-    return found
+      yield example
 
   def _example(self, i):
     try:
-      return self._source.__getitems__([i])[0]
+      return next(iter(self._source.__getitems__([i])))
     except OSError:  # the disk, not the record
       raise
     except RuntimeError as error:  # a checksum of array_record
@@ -224,28 +238,18 @@ def open_split(data_dir, dataset, config="original", split="train"):
   metadata = dict(builder.info.metadata or {}) | _counts(folder)
   digest = _digest(folder)
   columns, table = index.load_or_build(
-    folder, digest, {s: _source(builder, s, True) for s in builder.info.splits}
+    folder, digest, {s: records.texts(builder, s) for s in builder.info.splits}
   )
+  signals = records.Signals(builder, split)
   return Split(
-    folder, split, _source(builder, split), columns[split], table, metadata,
-    digest,
-  )  # fmt: skip
+    folder, split, signals, columns[split], table, metadata, digest
+  )
 
 
 def split_names(data_dir, dataset, config="original"):
   """Names of the splits a dataset has."""
   _, builder = _builder(str(data_dir), dataset, config)
   return tuple(builder.info.splits)
-
-
-def _source(builder, split, without_signals=False):
-  """Random access to examples; `ecg` may be left as undecoded bytes."""
-  decoders = None
-  if without_signals:
-    import tensorflow_datasets as tfds
-
-    decoders = {"ecg": tfds.decode.SkipDecoding()}
-  return builder.as_data_source(split=split, decoders=decoders)
 
 
 @functools.lru_cache(maxsize=8)

@@ -67,7 +67,7 @@ def propose(statements, backend, cache, say=print, corrections=None):
     Candidates.
 
   Raises:
-    backends.Interrupted: the backend is gone; the cache holds what it
+    Interrupted: the backend is gone; the cache holds what it
       answered and the same call goes on from there.
     InputError: as backend and cache.
   """

@@ -3,17 +3,13 @@
 import contextlib
 import json
 import pathlib
-import sys
 
 from fgclep_jax.enhance import corrections, fit, plan, program
-from fgclep_jax.enhance.backends import Interrupted
 from fgclep_jax.enhance.backends.openai import OpenAI
 from fgclep_jax.enhance.backends.rules import Rules
 from fgclep_jax.enhance.backends.transformers import Transformers
 from fgclep_jax.enhance.cache import Cache
-from fgclep_jax.errors import InputError
-
-RESUMABLE = 75
+from fgclep_jax.errors import InputError, Interrupted
 
 
 def run(flags, say=print):
@@ -43,12 +39,10 @@ def run(flags, say=print):
         say=say,
       )  # fmt: skip
   except Interrupted as stopped:
-    print(
-      f"fgclep: {stopped}; the answers so far are kept in {cache.path}, the "
-      "same command goes on from there",
-      file=sys.stderr,
-    )
-    return RESUMABLE
+    raise Interrupted(
+      f"{stopped}; the answers so far are kept in {cache.path}, the same "
+      "command goes on from there"
+    ) from stopped
   say(f"features: {flags.out}")
   say(f"report: {pathlib.Path(flags.out).parent.absolute() / 'report.html'}")
   return 0

@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 
 from fgclep_jax import atomic
+from fgclep_jax.data.index import DAMAGED
 from fgclep_jax.evaluation.embed import cache_key
 
 BLOCK = 1024  # records between two notes of progress
@@ -44,9 +45,10 @@ def encode(model, split, folder, say=lambda line: None):
   paths = [folder / f"{stem}-{part}.npy" for part in ("embedding", "pooled")]
   note = folder / f"{stem}.json"
   done = _progress(note, paths)
-  if not done:
+  stores = _opened(paths) if done else None
+  if stores is None:
+    done = 0
     note.unlink(missing_ok=True)  # new arrays are not to be believed
-  stores = [np.load(path, mmap_mode="r+") for path in paths] if done else None
   for start in range(done, len(split), BLOCK):
     stop = min(start + BLOCK, len(split))
     rows = np.arange(start, stop)
@@ -64,6 +66,14 @@ def encode(model, split, folder, say=lambda line: None):
     if stop == len(split) or stop % (16 * BLOCK) == 0:
       say(f"encoded {stop} of {len(split)} records of {split.name}")
   return Store(*(np.load(path, mmap_mode="r") for path in paths))
+
+
+def _opened(paths):
+  """The arrays on disk, or None where one of them is damaged."""
+  try:
+    return [np.load(p, mmap_mode="r+", allow_pickle=False) for p in paths]
+  except (OSError, *DAMAGED):
+    return None
 
 
 def _progress(note, paths):

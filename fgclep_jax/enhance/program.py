@@ -21,7 +21,7 @@ from fgclep_jax.enhance import (
   write,
 )
 from fgclep_jax.enhance import corrections as corrections_lib
-from fgclep_jax.enhance.backends import Interrupted
+from fgclep_jax.errors import Interrupted
 from fgclep_jax.evaluation import results
 from fgclep_jax.evaluation.zero_shot import class_embeddings
 from fgclep_jax.reports import features

@@ -8,10 +8,10 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
+from fgclep_jax.data.index import DAMAGED
 from fgclep_jax.errors import InputError
 from fgclep_jax.evaluation.sweep import sweep
 from fgclep_jax.signals import windows
@@ -175,7 +175,7 @@ def _read(path, split):
       found = Embeddings(
         stored["record_ids"], stored["embedding"], stored["features"]
       )
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+  except (OSError, *DAMAGED):
     return None
   same = np.array_equal(found.record_ids, np.asarray(split.record_ids, str))
   return found if same else None

@@ -6,15 +6,14 @@ What `fgclep evaluate` stored is enough: ids, units, labels and scores.
 import dataclasses
 import json
 import pathlib
-import zipfile
 
 import numpy as np
 
 from fgclep_jax import metrics
+from fgclep_jax.data.index import DAMAGED
 from fgclep_jax.errors import InputError
 
 PROTOCOLS = {"standard": "", "merl": "_merl"}  # -> end of its names
-DAMAGED = (ValueError, LookupError, TypeError, EOFError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +57,7 @@ def read(folder):
       f"{folder}: cannot read {pathlib.Path(str(error.filename)).name}: give "
       "two folders that `fgclep evaluate --out` wrote"
     ) from error
-  except (*DAMAGED, zipfile.BadZipFile) as error:
+  except DAMAGED as error:
     raise InputError(
       f"{folder} holds no whole evaluation ({error}): evaluate again"
     ) from error

@@ -50,10 +50,11 @@ class Layer(nnx.Module):
     self.dtype = dtype
     self.rate = config.dropout
 
-  def __call__(self, x, mask, key):
+  def __call__(self, x, mask, key, count=None):
+    """(U, L, W) -> the same, of the first `count` places where it is given."""
     key1, key2 = layers.split_key(key, 2)
-    mixed = self.attention(x.astype(self.dtype), mask)
-    x = self.norm1(x + layers.dropout(mixed, self.rate, key1))
+    mixed = self.attention(x.astype(self.dtype), mask, count)
+    x = self.norm1(x[:, :count] + layers.dropout(mixed, self.rate, key1))
     mixed = self.mlp(x.astype(self.dtype))
     return self.norm2(x + layers.dropout(mixed, self.rate, key2))
 
@@ -84,22 +85,47 @@ class Bert(nnx.Module):
 
   def embed(self, ids, key=None):
     """(U, L) word pieces -> embedded (U, L, W), and which are attended to."""
-    mask = ids > 0
-    # A row of padding only attends to its first place, not to nothing.
-    mask = mask.at[:, 0].set(True)
-    return layers.dropout(self.embeddings(ids), self.rate, key), mask
+    x = layers.dropout(self.embeddings(ids), self.rate, key)
+    return x, _attended(ids)
 
-  def __call__(self, ids, *, key=None):
+  def lower(self, ids, count, key=None):
+    """(U, L) word pieces -> (U, L, W) float32 after `count` layers."""
     first, *keys = layers.split_key(key, 1 + len(self.layers))
     x, mask = self.embed(ids, first)
-    x = layers.apply_layers(
-      self.layers, x, mask, keys, self.remat, self.scan
-    )
+    return self._run(slice(count), x, mask, keys)
+
+  def upper(self, x, ids, count, key=None):
+    """What `lower` gave, and its word pieces -> pooled (U, W) float32."""
+    _, *keys = layers.split_key(key, 1 + len(self.layers))
+    mask, last = _attended(ids), len(self.layers) - 1
     if self.pool == "mean":
+      x = self._run(slice(count, None), x, mask, keys)
       weight = (ids > 0)[..., None].astype(jnp.float32)
       return (x * weight).sum(1) / jnp.maximum(weight.sum(1), 1)
+    # What the last layer makes of any place but the first is looked at by none.
+    x = self._run(slice(count, last), x, mask, keys)
+    if count <= last:
+      x = self.layers[last](x, mask, keys[last], 1)
     pooled = jnp.tanh(self.pooler(x[:, 0].astype(self.dtype)))
     return pooled.astype(jnp.float32)
+
+  def __call__(self, ids, *, key=None):
+    return self.upper(self.lower(ids, 0, key), ids, 0, key)
+
+  def _run(self, which, x, mask, keys):
+    shape = x.shape
+    if self.dtype == jnp.bfloat16:  # a CPU gains nothing from it
+      x, mask = layers.pack(x, mask)
+    x = layers.apply_layers(
+      list(self.layers)[which], x, mask, keys[which], self.remat, self.scan
+    )
+    return x.reshape(shape)
+
+
+def _attended(ids):
+  """(U, L) which word pieces are attended to."""
+  # A row of padding only attends to its first place, not to nothing.
+  return (ids > 0).at[:, 0].set(True)
 
 
 def abstract(config, vocabulary_size):

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -32,7 +31,7 @@ class ConvNorm(nnx.Module):
       dtype=dtype,
       rngs=rngs,
     )
-    self.norm = nnx.BatchNorm(
+    self.norm = layers.BatchNorm(
       outputs,
       momentum=0.9,
       epsilon=1e-5,
@@ -49,8 +48,7 @@ class ConvNorm(nnx.Module):
       x = x[:, :: self.stride] @ self.conv.kernel[0].astype(self.dtype)
     else:
       x = self.conv(x)
-    x = self.norm(x, use_running_average=not train)
-    return x.astype(self.dtype)
+    return self.norm(x, train)
 
 
 class BasicBlock(nnx.Module):
@@ -66,10 +64,10 @@ class BasicBlock(nnx.Module):
     )
 
   def __call__(self, x, train):
-    y = self.second(jax.nn.relu(self.first(x, train)), train)
+    y = self.second(layers.relu(self.first(x, train)), train)
     if self.shortcut is not None:
       x = self.shortcut(x, train)
-    return jax.nn.relu(x + y)
+    return layers.relu(x + y)
 
 
 class ResNet(nnx.Module):
@@ -105,7 +103,7 @@ class ResNet(nnx.Module):
     """Tokens, and (B, N) bool which are there; see `TwoTower.encode_ecg`."""
     del leads, key  # absent leads are zeros; no dropout
     x = jnp.swapaxes(signal, 1, 2).astype(self.dtype)
-    x = jax.nn.relu(self.stem(x, train))
+    x = layers.relu(self.stem(x, train))
     x = apply_blocks(self.blocks, x, train, self.remat)
     return x.astype(jnp.float32), begun(x, self.stride, samples)
 

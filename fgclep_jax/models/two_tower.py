@@ -103,7 +103,11 @@ class TwoTower(nnx.Module):
 
   def embed_text(self, ids, *, key=None):
     """(U, L) word pieces -> (U, E) unit rows."""
-    return layers.unit(self.text_projection(self.text(ids, key=key)))
+    return self.project_text(self.text(ids, key=key))
+
+  def project_text(self, pooled):
+    """What the text encoder gives, (U, W) -> (U, E) unit rows."""
+    return layers.unit(self.text_projection(pooled))
 
 
 def create(config, vocabulary_size, seed):

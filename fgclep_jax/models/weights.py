@@ -52,6 +52,9 @@ def _is_own_file(name):
     isinstance(name, str)
     and name == pathlib.PurePath(name).name
     and name.endswith(".safetensors")
+    and len(name) < 200  # no file's name is longer than 255 bytes
+    and name.isascii()
+    and name.isprintable()
   )
 
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from fgclep_jax.models import layers
 from fgclep_jax.models.resnet import ConvNorm, apply_blocks, begun
 from fgclep_jax.models.st_vit import LEADS
 
@@ -31,14 +31,14 @@ class Bottleneck(nnx.Module):
     self.stride = stride
 
   def __call__(self, x, train):
-    y = jax.nn.relu(self.first(x, train))
-    y = jax.nn.relu(self.second(y, train))
+    y = layers.relu(self.first(x, train))
+    y = layers.relu(self.second(y, train))
     y = self.third(y, train)
     if self.stride == 2:
       x = halve(x)
     if self.shortcut is not None:
       x = self.shortcut(x, train)
-    return jax.nn.relu(x + y)
+    return layers.relu(x + y)
 
 
 class XResNet(nnx.Module):
@@ -81,7 +81,7 @@ class XResNet(nnx.Module):
     del leads, key  # absent leads are zeros; no dropout
     x = jnp.swapaxes(signal, 1, 2).astype(self.dtype)
     for layer in self.stem:
-      x = jax.nn.relu(layer(x, train))
+      x = layers.relu(layer(x, train))
     x = nnx.max_pool(x, (3,), strides=(2,), padding=((1, 1),))
     x = apply_blocks(self.blocks, x, train, self.remat)
     return x.astype(jnp.float32), begun(x, self.stride, samples)

@@ -154,7 +154,7 @@ def _places_of(path, records, places):
   if strangers:
     raise InputError(
       f"{path}: {len(strangers)} records are not in {RECORDS_FILE} beside it, "
-      f"first {min(strangers)}: the two tables must come from one run"
+      f"first {min(strangers)!r}: the two tables must come from one run"
     )
   found = np.array([places[name] for name in records.names], np.int64)
   return found[records.codes]
@@ -174,7 +174,7 @@ def _check_pairs(path, place, feature, records):
 def _unjudged(path, missing, total):
   return InputError(
     f"{len(missing)} of {total} records of the dataset are not in "
-    f"{RECORDS_FILE} beside {path}, first {min(missing)}: run `fgclep "
+    f"{RECORDS_FILE} beside {path}, first {min(missing)!r}: run `fgclep "
     "enhance` on this dataset, all splits"
   )
 
@@ -192,7 +192,7 @@ def _check_once(path, values, what, describe):
   if len(twice):
     first = min(describe(value) for value in twice.tolist())
     raise InputError(
-      f"{path}: {len(twice)} {what} occur more than once, first {first}: "
+      f"{path}: {len(twice)} {what} occur more than once, first {first!r}: "
       "keep one line each"
     )
 
@@ -232,6 +232,10 @@ def _columns(path, names, optional=()):
     for name in wanted:
       column = file.read(columns=[name]).column(name)
       where = f"{path}: column {name!r}"
+      if len(column) != file.metadata.num_rows:
+        raise InputError(
+          f"{where} has {len(column)} of {file.metadata.num_rows} values"
+        )
       if name == "kept":
         columns[name] = _flags(pa, column, where)
       else:
@@ -254,6 +258,7 @@ def _flags(pa, column, where):
 
 def _texts(pa, column, where, full):
   """Returns _Texts of a column; `full`: refuses empty values."""
+  column.validate(full=True)  # codes within the dictionary, text in UTF-8
   if not pa.types.is_dictionary(column.type):
     column = column.cast(pa.string()).dictionary_encode()
   column = column.unify_dictionaries().combine_chunks()

@@ -12,7 +12,7 @@ from fgclep_jax.errors import InputError
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def train_vocabulary(texts, size):
+def train_vocabulary(texts, size, times=None):
   """Trains a WordPiece vocabulary by merging the commonest neighbours.
 
   The trainer of the `tokenizers` package breaks ties by hash order, so two
@@ -21,32 +21,44 @@ def train_vocabulary(texts, size):
   Args:
     texts: an iterable of str.
     size: the largest number of word pieces.
+    times: how often each text counts; None for once.
 
   Returns:
     A list of str; the first five are the special ones, [PAD] is 0.
   """
   counts = collections.Counter()
-  for text in texts:
-    counts.update(_words(text))
+  for text, count in zip(texts, times or itertools.repeat(1), strict=False):
+    for word in _words(text):
+      counts[word] += count
   words = {
     word: [word[0], *(f"##{letter}" for letter in word[1:])] for word in counts
   }
   pieces = dict.fromkeys(SPECIAL)
   pieces |= dict.fromkeys(sorted({p for ps in words.values() for p in ps}))
-  while len(pieces) < size:
-    pairs = collections.Counter()
-    for word, parts in words.items():
-      for pair in itertools.pairwise(parts):
-        pairs[pair] += counts[word]
-    if not pairs:
-      break
+  pairs, holders = collections.Counter(), collections.defaultdict(set)
+  for word, parts in words.items():
+    _tally(pairs, parts, counts[word])
+    for pair in itertools.pairwise(parts):
+      holders[pair].add(word)
+  while len(pieces) < size and pairs:
     best = min(pairs, key=lambda pair: (-pairs[pair], pair))
     merged = best[0] + best[1].removeprefix("##")
     pieces[merged] = None
-    for word, parts in words.items():
-      if merged.removeprefix("##") in word:
-        words[word] = _merge(parts, best, merged)
+    for word in holders.pop(best):
+      _tally(pairs, words[word], -counts[word])
+      words[word] = _merge(words[word], best, merged)
+      _tally(pairs, words[word], counts[word])
+      for pair in itertools.pairwise(words[word]):
+        holders[pair].add(word)
   return list(pieces)
+
+
+def _tally(pairs, parts, count):
+  """Adds `count` for each pair of neighbours; none of 0 are kept."""
+  for pair in itertools.pairwise(parts):
+    pairs[pair] += count
+    if not pairs[pair]:
+      del pairs[pair]
 
 
 def read_vocabulary(path):
@@ -84,18 +96,26 @@ class Tokenizer:
 
   def encode(self, texts):
     """List of U str -> (U, L) int32, 0 is padding, L the longest of them."""
-    rows = [row.ids for row in self._model.encode_batch(list(texts))]
-    longest = min(max(map(len, rows), default=1), self.max_tokens)
-    ids = np.zeros((len(rows), longest), np.int32)
-    for row, pieces in zip(ids, rows, strict=True):
-      if len(pieces) > longest:  # the closing [SEP] stays
-        pieces = [*pieces[: longest - 1], pieces[-1]]
-      row[: len(pieces)] = pieces
+    return self.padded(self.pieces(texts))
+
+  def pieces(self, texts):
+    """Word pieces of each text, without [CLS] and [SEP], before any cut."""
+    return [row.ids[1:-1] for row in self._model.encode_batch(list(texts))]
+
+  def padded(self, pieces):
+    """U lists of word pieces -> (U, L) as `encode`, with [CLS] and [SEP]."""
+    first, last = (self._model.token_to_id(x) for x in ("[CLS]", "[SEP]"))
+    longest = max(map(len, pieces), default=-1) + 2
+    longest = min(longest, self.max_tokens)
+    ids = np.zeros((len(pieces), longest), np.int32)
+    for row, of_text in zip(ids, pieces, strict=True):
+      whole = [first, *of_text[: max(longest - 2, 0)], last]
+      row[: len(whole)] = whole[-longest:]  # the closing [SEP] stays
     return ids
 
   def lengths(self, texts):
     """Word pieces of each text before anything is cut."""
-    return [len(row.ids) for row in self._model.encode_batch(list(texts))]
+    return [len(row) + 2 for row in self.pieces(texts)]
 
 
 def _words(text):

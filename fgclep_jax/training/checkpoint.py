@@ -27,7 +27,7 @@ import numpy as np
 from fgclep_jax import config as config_lib
 from fgclep_jax import tree
 from fgclep_jax.errors import InputError, RunError
-from fgclep_jax.training import folders, manifest, processes
+from fgclep_jax.training import folders, manifest, processes, sound
 
 # 1: no manifest. 2: every step has one.
 FORMAT = 2
@@ -166,18 +166,20 @@ class Checkpoints:
 
     folder = _good(self._folder, step)
     wanted = {"params": params, "opt_state": opt_state}
-    found = ocp.checkpointables_metadata(folder).metadata
+    with sound.reading(folder):
+      found = ocp.checkpointables_metadata(folder).metadata
+      found = {part: tree.flat(found[part]) for part in wanted}
     lines = []
     for part, abstract in wanted.items():
-      have = tree.flat(found[part])
       want = tree.flat(abstract)
-      lines += [f"{part}.{x}" for x in tree.mismatches(have, want)]
+      lines += [f"{part}.{x}" for x in tree.mismatches(found[part], want)]
     if lines:
       raise InputError(
         f"checkpoint of step {step} does not fit this config: "
         + "; ".join(lines)
       )
-    parts = ocp.load_checkpointables(folder, wanted)
+    with sound.reading(folder):
+      parts = ocp.load_checkpointables(folder, wanted)
     return parts["params"], parts["opt_state"]
 
   def _finish(self, step, writing):
@@ -268,13 +270,15 @@ def read_params(workdir, step):
   from orbax.checkpoint import v1 as ocp
 
   folder = _good((pathlib.Path(workdir) / FOLDER).absolute(), step)
-  found = ocp.checkpointables_metadata(folder).metadata["params"]
   place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  abstract = {
-    name: jax.ShapeDtypeStruct(leaf.shape, np.dtype(leaf.dtype), sharding=place)
-    for name, leaf in found.items()
-  }
-  return ocp.load_checkpointables(folder, {"params": abstract})["params"]
+  with sound.reading(folder):
+    found = ocp.checkpointables_metadata(folder).metadata["params"]
+    sound.check_size(found.values(), folder)
+    abstract = {
+      name: jax.ShapeDtypeStruct(x.shape, np.dtype(x.dtype), sharding=place)
+      for name, x in found.items()
+    }
+    return ocp.load_checkpointables(folder, {"params": abstract})["params"]
 
 
 def _good(folder, step):
@@ -305,5 +309,6 @@ def _fault(folder):
 def _load_meta(folder):
   from orbax.checkpoint import v1 as ocp
 
-  parts = ocp.load_checkpointables(folder, {"meta": None})
-  return json.loads(parts["meta"]["json"])
+  with sound.reading(folder):
+    parts = ocp.load_checkpointables(folder, {"meta": None})
+    return sound.check_meta(json.loads(parts["meta"]["json"]), folder)

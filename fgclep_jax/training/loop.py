@@ -3,17 +3,21 @@
 import contextlib
 import errno
 import shutil
-import signal
-import threading
 import time
 
 import jax
 import numpy as np
 
 from fgclep_jax import config as config_lib
-from fgclep_jax import sharding
-from fgclep_jax.errors import RunError
-from fgclep_jax.training import checkpoint, processes, setup, validate
+from fgclep_jax import stopping
+from fgclep_jax.errors import Interrupted, RunError
+from fgclep_jax.training import (
+  checkpoint,
+  holding,
+  processes,
+  setup,
+  validate,
+)
 from fgclep_jax.training.faults import Faults
 from fgclep_jax.training.goodput import Goodput, Watchdog
 from fgclep_jax.training.writer import Writer
@@ -21,11 +25,7 @@ from fgclep_jax.training.writer import Writer
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Interrupted(Exception):
-  """The run was asked to stop; its state is saved and can be continued."""
-
-
-def train(config, workdir, data_dir, say=print, devices=None):
+def train(config, workdir, data_dir, say=print, devices=None, stop=None):
   """Trains, or goes on with, the run of `workdir`.
 
   Args:
@@ -36,6 +36,7 @@ def train(config, workdir, data_dir, say=print, devices=None):
     data_dir: folder of built datasets.
     say: prints one line.
     devices: list of devices of the mesh; None takes all.
+    stop: `stopping.Stop` of the command; None watches here alone.
 
   Returns:
     {name: value} of the last validation.
@@ -44,7 +45,8 @@ def train(config, workdir, data_dir, say=print, devices=None):
     InputError: a config, dataset or checkpoint that does not fit.
     RunError: a step could not be saved, too many steps were not finite, or
       no space is left.
-    Interrupted: after SIGTERM or SIGINT, when all is saved.
+    Interrupted: after a signal, when all is saved. Where that can be long in
+      coming the process ends itself, see `stopping`.
   """
   if not processes.first():
     say = _nothing
@@ -54,19 +56,40 @@ def train(config, workdir, data_dir, say=print, devices=None):
     _no_space_told(workdir),
     Goodput(workdir, Interrupted) as spent,
     Watchdog(config.stall_seconds, spent) as watchdog,
+    contextlib.nullcontext(stop) if stop else stopping.Stop() as stop,
+    stop.leaving(_leave_at_once(spent)),
   ):
     run = setup.prepare(config, workdir, data_dir, devices)
     _announce(run, say)
-    with checkpoint.Checkpoints(workdir, config.keep) as saved, _Stop() as stop:
+    with checkpoint.Checkpoints(workdir, config.keep) as saved:
       state = _first_state(run, saved, spent, say)
-      loop = _Loop(run, workdir, saved, stop, spent, watchdog, state)
-      try:
-        found = loop.go_on(state)
-      finally:
-        loop.close()
+      with spent.inside("restore"):
+        run = setup.with_cache(run, state.params, say)
+      with spent.inside("data"):
+        run = holding.hold(run, say)
+      with stop.leaving(None):
+        loop = _Loop(run, workdir, saved, stop, spent, watchdog, state)
+        try:
+          found = loop.go_on(state)
+        finally:
+          loop.close()
       if line := loop.faults.summary():
         say(line)
   return found
+
+
+def _leave_at_once(spent):
+  """What a signal does before the first step, see `stopping`.
+
+  Several processes stop together: they learn of it when the first is done.
+  """
+
+  def leave():
+    with contextlib.suppress(OSError):
+      spent.write("interrupted")
+    return stopping.nothing_unsaved()
+
+  return leave if processes.alone() else None
 
 
 def _first_state(run, saved, spent, say):
@@ -111,7 +134,8 @@ class _Loop:
     most = run.config.max_skipped_in_a_row
     self.faults = Faults(workdir, self._first, most, run.train)
     self._clock = _Clock(spent)
-    self._pending, self._shapes = [], set()
+    self._timer = _Timer(run.config.save_every_minutes)
+    self._pending, self._shapes, self._newest = [], set(), self._first
 
   def go_on(self, state):
     """Trains to the end, or until asked to stop; the last validation."""
@@ -120,16 +144,19 @@ class _Loop:
     for step in range(self._first, run.total + 1):
       over = step == run.total
       validated = over or self._due(step, config.validate_every)
+      validated = validated or self._unvalidated(step)
       logged = validated or self._due(step, config.log_every)
-      saved = step > self._first and step % config.save_every == 0
-      last = self._asked(logged or saved) or over
+      saved = self._due(step, config.save_every)
+      asked, late = self._asked(logged or saved)
+      saved = saved or (late and step > self._first)
+      last = asked or over
       if validated:
-        with self._spent.inside("evaluate"):
+        with self._spent.inside("evaluate"), self._leaving(state):
           found = validate.validate(run, state.params)
-      if last or logged:
+      if last or logged or saved:  # a saved step has its line
         self._write(found if validated else {})
       self._saved.check()
-      if saved or (last and step > self._first):
+      if saved or last:
         self._save(state)
       if last:
         break
@@ -137,64 +164,95 @@ class _Loop:
     with self._spent.inside("save"):
       self._saved.wait()
     if int(state.step) < run.total:
-      raise Interrupted(
-        f"stopped at step {int(state.step)} of {run.total}, saved: run the "
-        "same command to go on"
-      )
+      raise Interrupted(self._stopped(state))
     return found
 
   def close(self):
     self._writer.close()
     self.faults.close()
 
+  def _stopped(self, state):
+    step, total = int(state.step), self._run.total
+    return f"stopped at step {step} of {total}, saved: {stopping.AGAIN}"
+
+  def _leaving(self, state):
+    """A signal inside saves `state` and ends the process, see `stopping`.
+
+    Several processes stop together, where they meet anyway.
+    """
+
+    def leave():
+      self._write({})
+      self._save(state)
+      self._saved.wait()
+      self.close()
+      self._spent.write("interrupted")
+      return self._stopped(state)
+
+    return self._stop.leaving(leave if processes.alone() else None)
+
   def _due(self, step, every):
     return step > self._first and bool(every) and step % every == 0
 
-  def _asked(self, waited_for):
-    """Whether to stop here: one process for all, where they wait anyway.
+  def _unvalidated(self, step):
+    """Whether the step gone on from was left before it was validated."""
+    every = self._run.config.validate_every
+    due = step == self._first > 0 and bool(every) and step % every == 0
+    return due and not self._writer.validated
 
-    What a host could not read is told to the others on this occasion.
+  def _asked(self, waited_for):
+    """Whether to stop here, and whether it is time to save.
+
+    One process decides for all, where they wait for each other anyway. What
+    a host could not read is told to the others on this occasion.
     """
+    asked, late = self._stop.asked, self._timer.late
     if processes.alone():
-      return self._stop.asked
+      return asked, late
     if not waited_for:
-      return False
+      return False, False
     with self._spent.inside("step"):
-      asked, unreadable = processes.agree(
-        self._stop.asked, self._run.train.unreadable
+      asked, late, unreadable = processes.agree(
+        asked, late, self._run.train.unreadable
       )
     self._run.train.learn(unreadable)
-    return asked
+    return asked, late
 
   def _step(self, state, stream):
     """Draws a batch and starts one step; its metrics are fetched later."""
-    with self._spent.inside("data"):
+    with self._spent.inside("data"), self._leaving(state):
       batch = next(stream)
-    records, ecg = batch.pop("records"), batch.pop("ecg")
-    shapes = tuple(x.shape for x in batch.values())
-    phase = "step" if shapes in self._shapes else "compile"
+    records = batch.pop("records")
+    run, shapes = self._run, tuple(x.shape for x in batch.values())
+    new = shapes not in self._shapes
     self._shapes.add(shapes)
-    with self._spent.inside(phase):
-      batch = sharding.put(self._run.mesh, batch) | {
-        "ecg": sharding.put_rows(
-          self._run.mesh, ecg, self._run.train.rows, len(records)
-        )
-      }
-      state, metrics = self._run.step(state, batch, self._run.semantics)
+    with self._spent.inside("compile" if new else "step"):
+      batch = holding.put(run, batch, records)
+      given = state, batch, run.semantics, run.cache
+      if new:  # the call below finds what is compiled here
+        with self._leaving(state):
+          run.step.lower(*given).compile()
+      state, metrics = run.step(*given)
     self._spent.step += 1
     self._pending.append((self._spent.step, metrics, records))
     self._watchdog.beat()
     return state
 
   def _save(self, state):
+    """Starts to save a step, unless it is the newest on the disk."""
+    if self._spent.step == self._newest:
+      return
+    self._newest = self._spent.step
     self._writer.flush()
     with self._spent.inside("save"):
       self._saved.save(state, self._run.meta)
+    self._timer.start()
     self._spent.write()
 
   def _write(self, found):
     """Fetches and writes the steps since the last time, one line each."""
     if not self._pending:
+      self._writer.add(found)
       return
     steps, waiting, records = zip(*self._pending, strict=True)
     self._pending = []
@@ -205,6 +263,7 @@ class _Loop:
       for metrics in fetched
     ]
     rows[-1] |= found | self._clock.look(len(rows), self._writer.examples)
+    rows[-1]["compiled_shapes"] = len(self._shapes)
     for step, values, held in zip(steps, rows, records, strict=True):
       more = self.faults.note(step, values, held)
       self._writer.write(step, values | more)
@@ -251,25 +310,17 @@ class _Clock:
     return found
 
 
-class _Stop:
-  """Notes SIGTERM and SIGINT; a second signal ends the process at once."""
+class _Timer:
+  """Says when the last save is `minutes` ago; 0 never does."""
 
-  def __init__(self):
-    self.asked = False
-    self._before = {}
+  def __init__(self, minutes):
+    self._seconds = 60 * minutes
+    self.start()
 
-  def __enter__(self):
-    if threading.current_thread() is threading.main_thread():
-      for number in (signal.SIGTERM, signal.SIGINT):
-        self._before[number] = signal.signal(number, self._note)
-    return self
+  def start(self):
+    self._began = time.monotonic()
 
-  def __exit__(self, *_):
-    for number, handler in self._before.items():
-      signal.signal(number, handler or signal.SIG_DFL)
-
-  def _note(self, number, _):
-    if self.asked:
-      signal.signal(number, signal.SIG_DFL)
-      signal.raise_signal(number)
-    self.asked = True
+  @property
+  def late(self):
+    waited = time.monotonic() - self._began
+    return bool(self._seconds) and waited >= self._seconds

@@ -45,6 +45,8 @@ def fault(folder):
       return f"{NAME} was altered"
     for name, wanted in files.items():
       path = folder / name
+      if ".." in path.parts or not path.is_relative_to(folder):
+        return f"{NAME} names {name[:60]!r}, which lies elsewhere"
       if not path.is_file():
         return f"{name} is missing"
       if path.stat().st_size != wanted["size"]:
@@ -55,7 +57,7 @@ def fault(folder):
         return f"{name} was altered"
   except FileNotFoundError:
     return f"{NAME} is missing"
-  except (ValueError, KeyError, TypeError):
+  except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
     return f"{NAME} was altered"
   except OSError as error:
     return f"{error.filename or NAME} cannot be read ({error.strerror})"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from fgclep_jax import losses, sharding
 from fgclep_jax.models import alignment, inputs, two_tower
+from fgclep_jax.training import text_cache
 
 # Names of the text tower's parameters; what of a batch has a row a record.
 TEXT = ("text.", "text_projection.")
@@ -127,7 +128,7 @@ def encode(model, ecg, keys, config, train):
 
 
 def batch_loss(
-  params, batch, semantics, key, *, definition, config, mesh, train
+  params, batch, semantics, key, *, definition, config, mesh, train, cache=None
 ):
   """Loss of a batch, and the running statistics it leaves behind.
 
@@ -138,11 +139,13 @@ def batch_loss(
     key: random key of this step, or None outside training.
     definition, config, mesh: static.
     train: whether to augment, drop out and use the batch's statistics.
+    cache: `text_cache.TextCache` of the frozen part of the text tower, or
+      None to run it.
   """
   model = two_tower.merge(definition, params)
   keys = jax.random.split(key, 3) if train else [None] * 3
   encoded = encode(model, batch["ecg"], keys[:2], config, train)
-  text = model.embed_text(batch["tokens"], key=keys[2])
+  text = text_cache.embed(model, batch, cache, keys[2], mesh.size)
   ecg = align(model, encoded, text, batch["statement"], config.model)
   loss = loss_function(config.loss, mesh)
   arguments = pair_arguments(
@@ -152,18 +155,20 @@ def batch_loss(
 
 
 def gradients(
-  trainable, still, batch, semantics, key, *, definition, config, mesh
-):
+  trainable, still, batch, semantics, key, *, definition, config, mesh,
+  cache=None,
+):  # fmt: skip
   """`batch_loss` in training, with its gradient.
 
   Args:
     trainable, still: {name: array}, parameters that are learned and others.
-    batch, semantics, key, definition, config, mesh: see `batch_loss`.
+    batch, semantics, key, definition, config, mesh, cache: see `batch_loss`.
 
   Returns:
     (loss, running statistics), gradients by `trainable`.
   """
   static = {"definition": definition, "config": config, "mesh": mesh}
+  static["cache"] = cache
   if config.optim.micro_batches > 1:
     return _in_micro_batches(
       trainable, still, batch, semantics, key, **static
@@ -177,7 +182,7 @@ def gradients(
 
 
 def _in_micro_batches(
-  trainable, still, batch, semantics, key, *, definition, config, mesh
+  trainable, still, batch, semantics, key, *, definition, config, mesh, cache
 ):
   """The same, a part of the ECGs at a time against all of the texts.
 
@@ -196,7 +201,7 @@ def _in_micro_batches(
 
   def embed(of_text):
     model = two_tower.merge(definition, of_text | of_rest | still)
-    return model.embed_text(batch["tokens"], key=keys[2])
+    return text_cache.embed(model, batch, cache, keys[2], mesh.size)
 
   text, backward = jax.vjp(embed, of_text)
 

@@ -44,30 +44,33 @@ def same(**values):
       )
 
 
-def agree(asked, unreadable):
+def agree(asked, due, unreadable):
   """Tells all processes what each has met since the last time.
 
   Args:
     asked: whether this process was asked to stop.
+    due: whether it is time to save.
     unreadable: {position: reason} of records it could not read.
 
   Returns:
-    Whether any was asked to stop, and `unreadable` of all.
+    Whether any was asked to stop, whether it is time to save for any, and
+    `unreadable` of all.
   """
   if alone():
-    return asked, dict(unreadable)
+    return asked, due, dict(unreadable)
   text = json.dumps(list(unreadable.items())).encode()
-  own = np.array([asked, len(text)], np.int32)
+  own = np.array([asked, due, len(text)], np.int32)
   found = multihost_utils.process_allgather(own)
+  asked, due, longest = found.max(axis=0)
   merged = {}
-  if found[:, 1].max() > len(b"[]"):
-    padded = np.zeros(found[:, 1].max(), np.uint8)
+  if longest > len(b"[]"):
+    padded = np.zeros(longest, np.uint8)
     padded[: len(text)] = np.frombuffer(text, np.uint8)
     for row, size in zip(
-      multihost_utils.process_allgather(padded), found[:, 1], strict=True
+      multihost_utils.process_allgather(padded), found[:, 2], strict=True
     ):
       merged |= dict(json.loads(bytes(row[:size])))
-  return bool(found[:, 0].any()), merged
+  return bool(asked), bool(due), merged
 
 
 def whole(tree):

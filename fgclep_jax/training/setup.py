@@ -17,7 +17,13 @@ from fgclep_jax.errors import InputError
 from fgclep_jax.models import pretrained, two_tower
 from fgclep_jax.reports import tokenizer as tokenizer_lib
 from fgclep_jax.signals import simulate
-from fgclep_jax.training import checkpoint, processes, steps
+from fgclep_jax.training import (
+  checkpoint,
+  holding,
+  processes,
+  steps,
+  text_cache,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +38,10 @@ class Run:
     mesh, definition, optimizer: see `steps`.
     semantics: (n, Q) on the mesh, or None.
     total: steps of the whole run.
-    step: the compiled training step, (state, batch) -> (state, metrics).
+    step: the compiled training step, see `steps.make_step`.
     meta: what every checkpoint says of itself.
+    held: the signals on the devices, see `holding.hold`.
+    cache: what the frozen part of the text tower gives, see `with_cache`.
   """
 
   config: config_lib.TrainConfig
@@ -48,6 +56,8 @@ class Run:
   total: int
   step: object
   meta: dict
+  cache: text_cache.TextCache | None = None
+  held: holding.Held | None = None
 
 
 def prepare(config, workdir, data_dir, devices=None):
@@ -74,6 +84,7 @@ def prepare(config, workdir, data_dir, devices=None):
     split, texts, records, config.data, config.seed, mesh.size, before,
     config.data.simulated_epochs,
     sharding.held_rows(mesh, config.data.batch_size),
+    config.model.text.length_groups,
   )  # fmt: skip
   definition, abstract = two_tower.abstract(config, len(vocabulary))
   processes.same(dataset=split.digest, vocabulary=list(vocabulary))
@@ -141,14 +152,41 @@ def restored_state(run, saved, step):
   return steps.TrainState(number, params, opt_state)
 
 
+def with_cache(run, params, say):
+  """Runs the frozen part of the text tower for all texts, where it pays.
+
+  Args:
+    run: `Run`. params: of the state it starts or goes on with; what is frozen
+      stays.
+    say: prints one line.
+
+  Returns:
+    `Run`.
+  """
+  count, line = text_cache.decide(
+    run.config, run.frozen, params, run.train.texts
+  )
+  if line:
+    say(line)
+  if count == 0:
+    return run
+  cache = text_cache.fill(
+    run.definition, params, run.train.texts, run.mesh, count
+  )
+  return dataclasses.replace(run, cache=cache)
+
+
 def check_resumable(config, workdir):
   """Compares with the config the workdir was started with, then keeps it."""
   path = pathlib.Path(workdir) / "config.json"
+  if processes.first():
+    atomic.sweep(path.parent)
   if path.is_file():
     try:
-      before = config_lib.from_dict(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+      values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
       raise InputError(f"{path} is not JSON ({error}): remove it") from error
+    before = config_lib.from_dict(values)
     if lines := config_lib.difference(before, config):
       raise InputError(
         f"{workdir} was started with another config ({'; '.join(lines)}): "
@@ -173,7 +211,8 @@ def _parts(data, data_dir, split):
   other = sources.open_split(
     data_dir, data.dataset, data.config, data.validation
   )
-  shared = set(split.patient_ids) & set(other.patient_ids) - {""}
+  own = set(split.patient_ids.tolist())
+  shared = own & set(other.patient_ids.tolist()) - {""}
   if shared:
     raise InputError(
       f"{len(shared)} patients are in both {split.name} and {other.name}: "
@@ -212,15 +251,16 @@ def _vocabulary(config, earlier, split, records):
     return list(pretrained.vocabulary_for(config.model.text))
   if config.model.text.vocabulary:
     return tokenizer_lib.read_vocabulary(config.model.text.vocabulary)
-  chosen = set(records.tolist())
-  texts = [
-    text
-    for i, statements in enumerate(split.statements)
-    if i in chosen
-    for text in statements
-  ]
+  # Each distinct statement once, as often as these records hold it.
+  chosen = np.zeros(len(split), bool)
+  chosen[records.astype(int)] = True
+  held = np.repeat(chosen, np.diff(split.statement_offsets))
+  counts = np.bincount(split.statement_ids[held], minlength=len(split.table))
+  used = np.flatnonzero(counts).tolist()
   return tokenizer_lib.train_vocabulary(
-    texts, config.model.text.vocabulary_size
+    [split.table[i] for i in used],
+    config.model.text.vocabulary_size,
+    counts[used].tolist(),
   )
 
 
@@ -256,4 +296,5 @@ def _trained_on(config, train, before):
 
 
 def _ids_hash(ids):
-  return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+  text = "\n".join(np.sort(ids).tolist())
+  return hashlib.sha256(text.encode()).hexdigest()

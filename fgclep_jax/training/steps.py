@@ -60,7 +60,7 @@ def make_step(config, definition, params, mesh, total):
     total: steps of the whole run.
 
   Returns:
-    (state, batch, semantics) -> (state, metrics), to be compiled; the
+    (state, batch, semantics, cache) -> (state, metrics), to be compiled; the
     optimizer, and the names of the parameters held still.
   """
   names = [name for name in params if not two_tower.is_statistic(name)]
@@ -78,8 +78,9 @@ def make_step(config, definition, params, mesh, total):
 
 
 def train_step(
-  state, batch, semantics, *, definition, config, mesh, optimizer, frozen
-):
+  state, batch, semantics, cache=None, *, definition, config, mesh, optimizer,
+  frozen,
+):  # fmt: skip
   """One step of training, see `descend`; pure, to be compiled by `jax.jit`.
 
   Returns:
@@ -94,9 +95,13 @@ def train_step(
     definition=definition,
     config=config,
     mesh=mesh,
+    cache=cache,
   )
   state, metrics = descend(state, slopes_of, optimizer, frozen)
-  return state, metrics | {"scale": jnp.exp(state.params["log_scale"])}
+  return state, metrics | {
+    "scale": jnp.exp(state.params["log_scale"]),
+    "distinct_texts": (batch["text_ids"] >= 0).sum(),
+  }
 
 
 def descend(state, slopes_of, optimizer, frozen):

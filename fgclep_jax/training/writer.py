@@ -9,6 +9,8 @@ import time
 from fgclep_jax import atomic
 from fgclep_jax.training import processes
 
+VALIDATED = "valid_statements"  # of every validation
+
 
 class Lines:
   """JSON lines, one a step at most, of a run that may be started again.
@@ -35,6 +37,13 @@ class Lines:
     if self._file is None:
       self._file = open(self._path, "a", 1, "utf-8")  # noqa: SIM115
     self._file.write(json.dumps(values) + "\n")
+
+  def add(self, values):
+    """Adds values to the last line of an earlier start; before any `write`."""
+    if self.kept and processes.first():
+      self.kept[-1] |= values
+      text = "".join(json.dumps(line) + "\n" for line in self.kept)
+      atomic.write_text(self._path, text)
 
   def flush(self):
     """Makes sure that all lines are on the disk."""
@@ -73,6 +82,16 @@ class Writer:
       for name, value in values.items():
         if value is not None:
           self._board.add_scalar(name, value, step)
+
+  @property
+  def validated(self):
+    """Whether the step gone on from has its validation."""
+    return bool(self._lines.kept) and VALIDATED in self._lines.kept[-1]
+
+  def add(self, found):
+    """Adds a validation that the step gone on from lacks, if there is one."""
+    if found and not self.validated:
+      self._lines.add(found)
 
   def progress(self, step, values):
     """Shows step, loss, examples per second and the time that is left."""

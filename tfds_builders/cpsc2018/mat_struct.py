@@ -12,7 +12,8 @@ from fgclep_jax.signals.header import RecordError
 
 RATE = 500  # Hz, documented; the files hold neither rate nor lead names
 _MAX_BYTES = 1 << 26  # a minute of 12 leads in float64 is 3 MB
-_COMPRESSED = 15  # type of a compressed element of a MAT v5 file
+_MATRIX, _COMPRESSED = 14, 15  # types of elements of a MAT v5 file
+_MAX_DEPTH = 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,8 +44,10 @@ def read_struct(path):
   """
   try:
     sex, age, data = _fields(path)
+    with np.errstate(over="ignore", invalid="ignore"):
+      values = data * 1000
     signal, found = quality.assemble(
-      data * 1000, leads.LEADS, RATE, ~np.isfinite(data)
+      values, leads.LEADS, RATE, ~np.isfinite(values)
     )
   except RecordError as error:
     raise RecordError(error.reason, f"{path}: {error}") from error
@@ -92,9 +95,34 @@ def _check_size(path):
       body = content[position + 8 : position + 8 + length]
       try:
         expander = zlib.decompressobj()
-        expander.decompress(body, _MAX_BYTES)
+        _check_elements(expander.decompress(body, _MAX_BYTES))
       except zlib.error as error:
         raise RecordError("bad_header", f"damaged ({error})") from error
       if not expander.eof:
         raise RecordError("bad_header", "cut short, or expands too far")
     position += 8 + length
+  if content[126:128] != b"IM":
+    raise RecordError("bad_header", "no little-endian MAT file of version 5")
+  _check_elements(content[128:])
+
+
+def _check_elements(content, depth=0):
+  """Refuses arrays of more values than bytes, which would fill the memory."""
+  if depth > _MAX_DEPTH:
+    raise RecordError("bad_header", "arrays nested too deep")
+  position = 0
+  while position + 8 <= len(content):
+    kind, length = np.frombuffer(content, "<u4", 2, position).tolist()
+    if kind >> 16:  # up to four bytes within the tag itself
+      length = 0
+    body = content[position + 8 : position + 8 + length]
+    if kind == _MATRIX and len(body) >= 32:  # flags, dimensions, the rest
+      size = int(np.frombuffer(body, "<u4", 1, 20)[0])
+      size = min(size, len(body) - 24) // 4
+      dimensions = np.frombuffer(body, "<i4", size, 24).tolist()
+      if min(dimensions, default=0) < 0 or math.prod(dimensions) > len(body):
+        raise RecordError(
+          "bad_header", f"{len(body)} bytes for an array of {dimensions[:9]}"
+        )
+      _check_elements(body[16:], depth + 1)
+    position += 8 + length + -length % 8

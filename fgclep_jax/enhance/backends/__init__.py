@@ -14,7 +14,3 @@ class Failure:
   """No answer was got for a finding; it is asked again by the next run."""
 
   reason: str
-
-
-class Interrupted(Exception):
-  """The backend is gone; what it answered is kept, the rest can follow."""

@@ -19,9 +19,9 @@ import secrets
 import threading
 
 from fgclep_jax.enhance import answers, prompt
-from fgclep_jax.enhance.backends import Failure, Interrupted, transport
+from fgclep_jax.enhance.backends import Failure, transport
 from fgclep_jax.enhance.backends.client import Client
-from fgclep_jax.errors import InputError
+from fgclep_jax.errors import InputError, Interrupted
 
 KEY = "FGCLEP_LLM_API_KEY"
 _SEED = 20

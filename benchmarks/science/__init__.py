@@ -1,0 +1,1 @@
+"""Does the method work? One command each."""

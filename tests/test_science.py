@@ -1,0 +1,110 @@
+"""The claims table: what is compared with what, and the means over seeds."""
+
+import json
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from benchmarks.science import cells, claims, features
+from fgclep_jax.data import sources
+from fgclep_jax.evaluation import pairing
+from fgclep_jax.reports import enhanced
+
+
+def test_cells_differ_in_what_they_say():
+  names = [cell.name for cell in cells.CELLS]
+  assert len(set(names)) == len(names)
+  assert all(cell.against in names for cell in cells.CELLS if cell.against)
+  ways = {(c.changes, c.features, c.planted) for c in cells.CELLS}
+  assert len(ways) == len(names)
+
+
+def test_what_a_cell_rests_on_is_run_too():
+  names = [cell.name for cell in cells.find(["verification"])]
+  assert names[0] == cells.DEFAULT
+  assert cells.REPORTED in names
+  assert "all candidates, 20% planted" in names
+  assert "CLIP softmax" not in names
+  with pytest.raises(ValueError, match="no cell or factor softmaxx"):
+    cells.find(["softmaxx"])
+
+
+@pytest.fixture(scope="module")
+def done(simulated, tmp_path_factory):
+  """One comparison with one seed, of a few steps."""
+  out = tmp_path_factory.mktemp("claims")
+  for cell in cells.find(["CLIP softmax"]):
+    claims.run_cell(cell, 0, simulated, out, 0.3)
+  return out
+
+
+def test_table_of_real_runs(done, simulated):
+  chosen = cells.find(["CLIP softmax"])
+  rows = claims.table(chosen, [0], done)
+  assert list(rows) == [cells.DEFAULT, "CLIP softmax"]
+  values = [rows[n]["simulated, zero_shot"][0] for n in rows]
+  found = rows["CLIP softmax"]["difference"]["simulated, zero_shot"]
+  np.testing.assert_allclose(
+    found["difference"], values[1] - values[0], atol=1e-6
+  )
+  assert found["ci95"][0] <= found["difference"] <= found["ci95"][1]
+  assert len(list(claims.lines(rows))) == 4
+  # What is done is not done again.
+  before = (done / "seed0/default/results.json").stat().st_mtime_ns
+  claims.run_cell(chosen[0], 0, simulated, done, 0.3)
+  assert (done / "seed0/default/results.json").stat().st_mtime_ns == before
+
+
+def test_means_over_seeds(done):
+  """A second seed with other scores: the difference of means."""
+  first = pairing.read(done / "seed0/default")
+  rng, runs = np.random.default_rng(0), []
+  for _ in range(3):
+    arrays = dict(first.arrays)
+    content = json.loads(json.dumps(first.content))
+    for task in claims.TASKS:
+      scores = rng.normal(size=arrays[f"{task}/labels"].shape)
+      arrays[f"{task}/zero_shot"] = scores.astype(np.float32)
+      content["tasks"][task]["zero_shot"]["macro_auroc"] = _macro(
+        scores, arrays[f"{task}/labels"]
+      )
+    runs.append(pairing.Run("drawn", content, arrays))
+  found = claims._differences(runs, [first] * 3)["features, zero_shot"]
+  own = [r.content["tasks"]["features"]["zero_shot"] for r in runs]
+  mean = np.mean([block["macro_auroc"] for block in own])
+  other = first.content["tasks"]["features"]["zero_shot"]["macro_auroc"]
+  np.testing.assert_allclose(found["difference"], mean - other, atol=1e-6)
+  np.testing.assert_allclose(
+    np.mean(found["of_seeds"]), found["difference"], atol=1e-6
+  )
+
+
+def _macro(scores, labels):
+  """Mean AUROC by counting pairs, classes without both left out."""
+  found = []
+  for score, label in zip(scores.T, labels.T.astype(bool), strict=True):
+    if label.any() and not label.all():
+      minus = score[label][:, None] - score[~label]
+      found.append((minus > 0).mean() + (minus == 0).mean() / 2)
+  return float(np.mean(found))
+
+
+def test_tables_of_features(done, simulated):
+  """`true` holds the truth, `all` every candidate, `verified` some."""
+  coarse, tables = done / "seed0/default/run", {}
+  for kind in ("true", "all", "verified"):
+    cell = cells.Cell(kind, "", "", features=kind, planted=0.2)
+    path = features.table_of(cell, 0, coarse, simulated, done)
+    tables[kind] = parquet.read_table(path)
+    assert path.name == enhanced.FILE
+    assert (path.parent / enhanced.RECORDS_FILE).is_file()
+  kept = {k: t["kept"].to_numpy().sum() for k, t in tables.items()}
+  assert kept["all"] == len(tables["verified"])
+  assert kept["verified"] < kept["all"]
+  truth = sum(
+    sources.open_split(simulated, "simulated_ecg", split=name).truth.sum()
+    for name in ("train", "validation", "test")
+  )
+  assert kept["true"] == truth
+  assert all(t.schema == tables["all"].schema for t in tables.values())

@@ -4,16 +4,20 @@ The child is `fgclep train` itself. What it is doing is told by one byte of a
 file, which outlives a SIGKILL: wrappers around a few functions keep it.
 """
 
+import argparse
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 
+from benchmarks import common
 from fgclep_jax import demo, launch
 from fgclep_jax.training import checkpoint, folders
 
@@ -24,7 +28,8 @@ PHASES = (
   "import", "other", "restore", "data", "compile", "step", "save", "evaluate",
   "write", "commit", "delete",
 )  # fmt: skip
-CHANGES = {
+# The smallest model that trains, for tests too.
+TINY = {
   "data.rate": "100",
   "data.batch-size": "16",
   "data.cache-gib": "0",
@@ -37,12 +42,12 @@ CHANGES = {
   "model.text.depth": "1",
   "model.text.heads": "2",
   "model.text.mlp": "32",
-  "model.text.dropout": "0.1",
   "model.embedding": "16",
-  "augment.noise-mv": "0.02",
   "loss.rule": "hard",
   "optim.learning-rate": "1e-3",
 }
+# Randomness in the model and in the signals, which a restart must repeat.
+CHANGES = TINY | {"model.text.dropout": "0.1", "augment.noise-mv": "0.02"}
 CONFIG = """from fgclep_jax import config as c
 
 def get_config(arg=""):
@@ -103,6 +108,32 @@ def dataset(folder, records=300):
       FGCLEP_SIMULATED_RATE="100",
     )
   return folder
+
+
+def program(name, about, parser, run):
+  """What the programs of killed trainings share.
+
+  Args:
+    name: of the JSON in `benchmarks/results/`.
+    about: docstring of the program; its first line is told by `--help`.
+    parser: function that adds flags to an `argparse.ArgumentParser`.
+    run: function of (folder, folder of the dataset, seed, flags) that returns
+      what is written; lines in its "wrong" end the program with 1.
+  """
+  flags = argparse.ArgumentParser(description=about.splitlines()[0])
+  flags.add_argument("--seed", type=int, default=None)
+  flags.add_argument("--data-dir", help="of a simulated dataset")
+  parser(flags)
+  flags = flags.parse_args()
+  seed = flags.seed if flags.seed is not None else random.randrange(2**31)
+  print(f"seed {seed}", flush=True)
+  with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+    folder = pathlib.Path(folder)
+    data = dataset(flags.data_dir or folder / "data")
+    content = run(folder, data, seed, flags)
+  common.write(name, {"seed": seed} | content)
+  if content["wrong"]:
+    sys.exit("\n".join(content["wrong"]))
 
 
 class Child:

@@ -10,16 +10,12 @@ have gone on, every time, from the newest step that was whole on the disk, and
 end with the parameters and metrics of a run that nobody disturbed.
 """
 
-import argparse
 import collections
-import pathlib
 import random
 import shutil
-import sys
-import tempfile
 import time
 
-from benchmarks import children, common
+from benchmarks import children
 
 # Seconds after the phase was entered: about as long as it lasts here.
 LASTS = {
@@ -35,21 +31,17 @@ STEPS = 6  # of the run, for each kill
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  children.program("kills", __doc__, add_flags, run)
+
+
+def add_flags(parser):
   parser.add_argument("--kills", type=int, default=50)
-  parser.add_argument("--seed", type=int, default=None)
-  parser.add_argument("--data-dir", help="of a simulated dataset")
-  flags = parser.parse_args()
-  seed = flags.seed if flags.seed is not None else random.randrange(2**31)
-  print(f"seed {seed}", flush=True)
-  with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-    folder = pathlib.Path(folder)
-    data = children.dataset(flags.data_dir or folder / "data")
-    content = kills(folder, data, flags.kills, seed, say=print)
+
+
+def run(folder, data, seed, flags):
   command = f"python -m benchmarks.kills --kills {flags.kills}"
-  common.write("kills", {"command": command, "seed": seed} | content)
-  if content["wrong"]:
-    sys.exit("\n".join(content["wrong"]))
+  found = kills(folder, data, flags.kills, seed, say=print)
+  return {"command": command} | found
 
 
 def kills(folder, data, count, seed, say=lambda line: None, warm=False):

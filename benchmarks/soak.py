@@ -12,19 +12,15 @@ full speed, in another folder: parameters and every line of metrics must be
 equal, and no file may be left over.
 """
 
-import argparse
 import collections
 import os
-import pathlib
 import random
 import signal
-import sys
-import tempfile
 import time
 
 import numpy as np
 
-from benchmarks import children, common
+from benchmarks import children
 
 QUIET = (0.5, 0.75)  # of the time: no kills
 # How a start may end after each: 75, or by the system's default before the
@@ -37,23 +33,14 @@ KEEP = 3
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  children.program("soak", __doc__, add_flags, soak)
+
+
+def add_flags(parser):
   parser.add_argument("--hours", type=float, default=2.0)
-  parser.add_argument("--seed", type=int, default=None)
   parser.add_argument("--every", type=float, default=90.0, help="seconds")
   parser.add_argument("--steps-per-second", type=float, default=2.0)
   parser.add_argument("--save-minutes", type=float, default=1.0)
-  parser.add_argument("--data-dir", help="of a simulated dataset")
-  flags = parser.parse_args()
-  seed = flags.seed if flags.seed is not None else random.randrange(2**31)
-  print(f"seed {seed}", flush=True)
-  with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-    folder = pathlib.Path(folder)
-    data = children.dataset(flags.data_dir or folder / "data")
-    content = soak(folder, data, seed, flags)
-  common.write("soak", content)
-  if content["wrong"]:
-    sys.exit("\n".join(content["wrong"]))
 
 
 def soak(folder, data, seed, flags):
@@ -82,7 +69,6 @@ def soak(folder, data, seed, flags):
   left = children.left_over(child.workdir, KEEP)
   return {
     "command": f"python -m benchmarks.soak --hours {flags.hours:g}",
-    "seed": seed,
     "wrong": wrong + [f"left over: {name}" for name in left],
     "table": {
       "run": {
@@ -193,10 +179,10 @@ class _Log:
 
 
 def _resident(pid):
-  """Resident memory of a process, MiB."""
-  with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-    pages = int(file.read().split()[1])
-  return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+  """Memory of a process that is its own, MiB: mapped files come and go."""
+  with open(f"/proc/{pid}/status", encoding="ascii") as file:
+    lines = dict(line.split(":", 1) for line in file)
+  return round(int(lines.get("RssAnon", "0").split()[0]) / 1024, 1)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from benchmarks import children, kills
-from fgclep_jax.training import checkpoint, folders, loop
+from fgclep_jax.training import checkpoint, folders, goodput, loop
 from tests import tiny_runs
 
 SEED = 8  # of phases and instants; `benchmarks.kills` draws one
@@ -52,7 +52,7 @@ def test_saves_by_the_clock(simulated, tmp_path, monkeypatch):
 
   monkeypatch.setattr(loop._Loop, "_step", slow)
   fake = types.SimpleNamespace(monotonic=lambda: clock.now)
-  monkeypatch.setattr(loop, "time", fake)
+  monkeypatch.setattr(goodput, "time", fake)
   changes = {"save_every": "1000", "log_every": "100", "keep": "9"}
   tiny_runs.train(
     tmp_path, simulated, save_every_minutes="1", optim__steps="8", **changes

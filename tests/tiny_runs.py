@@ -6,26 +6,12 @@ import sys
 
 import jax
 
+from benchmarks import children
 from fgclep_jax import config as c
 from fgclep_jax.training import loop
 
-CHANGES = {
-  "data.rate": "100",
-  "data.batch-size": "16",
-  "data.cache-gib": "0",
-  "model.compute": "float32",
-  "model.ecg.width": "16",
-  "model.ecg.depth": "1",
-  "model.ecg.heads": "2",
-  "model.ecg.mlp": "32",
-  "model.text.width": "16",
-  "model.text.depth": "1",
-  "model.text.heads": "2",
-  "model.text.mlp": "32",
-  "model.embedding": "16",
-  "loss.rule": "hard",
+CHANGES = children.TINY | {
   "optim.steps": "8",
-  "optim.learning-rate": "1e-3",
   "save-every": "4",
   "log-every": "2",
 }

@@ -3,9 +3,11 @@
 import csv
 import dataclasses
 import hashlib
+import io
 import json
-import os
+import pathlib
 
+from fgclep_jax import atomic
 from fgclep_jax.errors import InputError
 from fgclep_jax.reports import features, knowledge
 from fgclep_jax.reports.classify import RELEVANT, classify
@@ -77,13 +79,12 @@ def write_sheet(path, candidates, records):
   for (statement, text), reason in candidates.refused.items():
     rows[classify(statement).finding]["refused"][text] = reason
   ordered = sorted(rows.items(), key=lambda row: (-row[1]["records"], row[0]))
-  partial = f"{os.fspath(path)}.partial"
-  with open(partial, "w", encoding="utf-8", newline="") as file:
-    writer = csv.writer(file)
-    writer.writerow(COLUMNS)
-    for finding, row in ordered:
-      writer.writerow(cell(value) for value in _values(finding, row))
-  os.replace(partial, path)
+  text = io.StringIO(newline="")
+  writer = csv.writer(text)
+  writer.writerow(COLUMNS)
+  for finding, row in ordered:
+    writer.writerow(cell(value) for value in _values(finding, row))
+  atomic.write_text(pathlib.Path(path), text.getvalue())
 
 
 def read(path):

@@ -143,6 +143,42 @@ class Watchdog:
     faulthandler.dump_traceback(sys.stderr, all_threads=True)
 
 
+class Clock:
+  """Examples per second, and the share of the time spent on data."""
+
+  def __init__(self, spent):
+    self._spent = spent
+    self._start, self._waited = time.monotonic(), spent.seconds["data"]
+
+  def look(self, steps, examples):
+    """Wall-clock metrics of the `steps` since the last look."""
+    now, waited = time.monotonic(), self._spent.seconds["data"]
+    taken = max(now - self._start, 1e-9)
+    found = {
+      "seconds_per_step": taken / steps,
+      "examples_per_second": steps * examples / taken,
+      "data_wait": (waited - self._waited) / taken,
+    }
+    self._start, self._waited = now, waited
+    return found
+
+
+class Timer:
+  """Says when the last save is `minutes` ago; 0 never does."""
+
+  def __init__(self, minutes):
+    self._seconds = 60 * minutes
+    self.start()
+
+  def start(self):
+    self._began = time.monotonic()
+
+  @property
+  def late(self):
+    waited = time.monotonic() - self._began
+    return bool(self._seconds) and waited >= self._seconds
+
+
 def _read(path):
   """Entries of earlier runs of this workdir."""
   if not path.is_file():

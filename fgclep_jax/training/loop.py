@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import shutil
-import time
 
 import jax
 import numpy as np
@@ -19,7 +18,7 @@ from fgclep_jax.training import (
   validate,
 )
 from fgclep_jax.training.faults import Faults
-from fgclep_jax.training.goodput import Goodput, Watchdog
+from fgclep_jax.training.goodput import Clock, Goodput, Timer, Watchdog
 from fgclep_jax.training.writer import Writer
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -133,8 +132,8 @@ class _Loop:
     self._writer = Writer(workdir, self._first, run.total, size)
     most = run.config.max_skipped_in_a_row
     self.faults = Faults(workdir, self._first, most, run.train)
-    self._clock = _Clock(spent)
-    self._timer = _Timer(run.config.save_every_minutes)
+    self._clock = Clock(spent)
+    self._timer = Timer(run.config.save_every_minutes)
     self._pending, self._shapes, self._newest = [], set(), self._first
 
   def go_on(self, state):
@@ -288,39 +287,3 @@ def _announce(run, say):
     f"{run.mesh.shape['fsdp']}){among}, {run.total} steps of "
     f"{train.config.batch_size} records"
   )
-
-
-class _Clock:
-  """Examples per second, and the share of the time spent on data."""
-
-  def __init__(self, spent):
-    self._spent = spent
-    self._start, self._waited = time.monotonic(), spent.seconds["data"]
-
-  def look(self, steps, examples):
-    """Wall-clock metrics of the `steps` since the last look."""
-    now, waited = time.monotonic(), self._spent.seconds["data"]
-    taken = max(now - self._start, 1e-9)
-    found = {
-      "seconds_per_step": taken / steps,
-      "examples_per_second": steps * examples / taken,
-      "data_wait": (waited - self._waited) / taken,
-    }
-    self._start, self._waited = now, waited
-    return found
-
-
-class _Timer:
-  """Says when the last save is `minutes` ago; 0 never does."""
-
-  def __init__(self, minutes):
-    self._seconds = 60 * minutes
-    self.start()
-
-  def start(self):
-    self._began = time.monotonic()
-
-  @property
-  def late(self):
-    waited = time.monotonic() - self._began
-    return bool(self._seconds) and waited >= self._seconds

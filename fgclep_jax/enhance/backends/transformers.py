@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 
+from fgclep_jax import atomic
 from fgclep_jax.enhance import prompt
 from fgclep_jax.errors import InputError
 
@@ -60,9 +61,7 @@ class Transformers:
       total = hashlib.sha256()
       for path in sorted(self.folder.iterdir()):
         if path.suffix in _CONTENT and path.is_file():
-          with path.open("rb") as file:
-            one = hashlib.file_digest(file, "sha256").hexdigest()
-          total.update(f"{path.name} {one}\n".encode())
+          total.update(f"{path.name} {atomic.file_hash(path)}\n".encode())
       self._hash = total.hexdigest()
     return self._hash
 

@@ -107,17 +107,22 @@ def cheapest(devices, rows, columns):
   return min(names, key=lambda n: bytes_sent(n, devices, rows, columns))
 
 
-def grid(rows, columns, scalars, *, gradients, start, axes, shape, sweep):
+def grid(
+  rows, columns, scalars, *, gradients, start, axes, shape, sweep, even
+):
   """The `sweep` of own rows and columns, the devices as r x c.
 
   Device i c + j computes one block: the rows of the devices with its i, the
-  columns of the devices with its j. (D, 1) is `gather`.
+  columns of the devices with its j. (D, 1) is `gather`. What `even` names is
+  one number everywhere and is not sent.
   """
   r, c = shape
   with_same_i = [[i * c + j for j in range(c)] for i in range(r)]
   with_same_j = [[i * c + j for i in range(r)] for j in range(c)]
   ways = (axes, c, with_same_i), (axes, r, with_same_j)
-  gathered = map(_gather, (rows, columns), ways)
+  gathered = (
+    _gather(*each, even) for each in zip((rows, columns), ways, strict=True)
+  )
   sums = sweep(*gathered, scalars, gradients=gradients)
   if not gradients:
     return sums
@@ -127,13 +132,15 @@ def grid(rows, columns, scalars, *, gradients, start, axes, shape, sweep):
   return dataclasses.replace(sums, ecg=ecg, text=text)
 
 
-def _gather(group, way):
+def _gather(group, way, even):
   axes, devices, groups = way
   if devices == 1:
     return group
   groups = None if len(groups) == 1 else groups
   return {
-    name: jax.lax.all_gather(x, axes, axis_index_groups=groups, tiled=True)
+    name: jnp.broadcast_to(x[0], devices * len(x))
+    if name in even
+    else jax.lax.all_gather(x, axes, axis_index_groups=groups, tiled=True)
     for name, x in group.items()
   }
 

@@ -53,7 +53,8 @@ def sharded_soft_sigmoid_loss(
     )
     missing = -text.shape[0] % devices
     columns = {n: arguments.pad(x, missing) for n, x in columns.items()}
-    meet = _meeting(exchange, devices, rows, columns, axes, sweep)
+    even = _even(options, missing)
+    meet = _meeting(exchange, devices, rows, columns, axes, sweep, even)
     function = functools.partial(
       one_pass.loss,
       meet=meet,
@@ -74,7 +75,13 @@ def _check(name):
     )
 
 
-def _meeting(name, devices, rows, columns, axes, sweep):
+def _even(options, missing):
+  """Names of the weights that are one number on all devices."""
+  names = ["pair_weights"] + ["text_weights"] * (missing == 0)
+  return frozenset(name for name in names if options.get(name) is None)
+
+
+def _meeting(name, devices, rows, columns, axes, sweep, even):
   """The function `meet` of `one_pass.loss`."""
   if name == "auto":
     name = exchanges.cheapest(devices, rows, columns)
@@ -85,7 +92,9 @@ def _meeting(name, devices, rows, columns, axes, sweep):
   shape = (devices, 1)
   if name == "grid":
     shape = exchanges.grid_shape(devices, rows, columns)
-  return functools.partial(exchanges.grid, axes=axes, shape=shape, sweep=sweep)
+  return functools.partial(
+    exchanges.grid, axes=axes, shape=shape, sweep=sweep, even=even
+  )
 
 
 def _spread(function, mesh, axes, learned, given, gradients):

@@ -66,11 +66,11 @@ def sweep(rows, columns, scalars, *, tile, gradients, start=None):
   Returns:
     `Sums`, float32 at least.
   """
-  weights = rows["pair_weights"]
+  kind = rows["pair_weights"].dtype
   counts = len(rows["ecg"]), len(columns["text"])
   if start is None:
     units = rows["ecg"], columns["text"]
-    start = tuple(jnp.zeros(x.shape, weights.dtype) for x in units)
+    start = tuple(jnp.zeros(x.shape, kind) for x in units)
   start = tuple(_tiles(x, tile) for x in start) if gradients else None
   rows = {name: _tiles(x, tile) for name, x in rows.items()}
   columns = {name: _tiles(x, tile) for name, x in columns.items()}
@@ -92,8 +92,7 @@ def sweep(rows, columns, scalars, *, tile, gradients, start=None):
     return found, (value, bias)
 
   found, (value, bias) = scan(strip, start, rows)
-  # Sums of (K,), by rows before: float32 keeps more digits.
-  value = weights @ _join(value, counts[0])
+  value = value.sum()  # of rows before: float32 keeps more digits
   if not gradients:
     return Sums(value)
   ecg, text = map(_join, found, counts)
@@ -135,7 +134,7 @@ def scan(body, carry, items):
 
 
 def _tile(row, column, scalars, gradients):
-  """`Sums` of one tile, value (pair weights left out) and bias by row."""
+  """`Sums` of one tile, value and bias by row."""
   scale = jnp.exp(scalars["log_scale"])
   logits = scale * dot(row["ecg"], column["text"])
   if "bias" in scalars:
@@ -145,11 +144,12 @@ def _tile(row, column, scalars, gradients):
   # no digit of a small loss is lost in this order.
   small = jnp.exp(-jnp.abs(logits))
   terms = (jnp.maximum(logits, 0) - labels * logits) + jnp.log1p(small)
-  value = jnp.matmul(terms, column["text_weights"], precision="highest")
+  weights = column["text_weights"] * row["pair_weights"][:, None]
+  value = (terms * weights).sum(axis=1)
   if not gradients:
     return Sums(value)
   slope = jnp.where(logits >= 0, 1, small) / (1 + small) - labels
-  slope = slope * column["text_weights"] * row["pair_weights"][:, None]
+  slope = slope * weights
   kind = jnp.promote_types(row["ecg"].dtype, column["text"].dtype)
   narrow = (scale * slope).astype(kind)
   return Sums(

@@ -15,9 +15,34 @@ def linear(inputs, outputs, *, dtype, rngs, bias=True, std=None):
   init = nnx.initializers.lecun_normal()
   if std is not None:
     init = nnx.initializers.truncated_normal(std)
-  return nnx.Linear(
+  return Linear(
     inputs, outputs, use_bias=bias, kernel_init=init, dtype=dtype, rngs=rngs
   )
+
+
+class Linear(nnx.Linear):
+  """`nnx.Linear` by `product`, in its own type."""
+
+  def __call__(self, x):
+    """(..., inputs) -> (..., outputs)."""
+    y = product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+    if self.use_bias:
+      y = y + self.bias[...].astype(self.dtype)
+    return y
+
+
+def product(x, kernel):
+  """(..., W) times (W, V), both of one type.
+
+  In float32 the rows of all records are one matrix: on a CPU the gradient by
+  the kernel is then a product without a transposed copy of x, which takes 4 to
+  20 % of the layer's training step. In bfloat16, that of TPUs, they stay as
+  they are: there such a reshape can itself be a copy.
+  """
+  if x.dtype != jnp.float32 or x.ndim == 2:
+    return x @ kernel
+  rows = x.reshape(-1, x.shape[-1]) @ kernel
+  return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
 
 def layer_norm(width, *, epsilon, rngs):

@@ -45,7 +45,8 @@ class ConvNorm(nnx.Module):
 
   def __call__(self, x, train):
     if self.pointwise:  # the same, and a quarter faster on a CPU
-      x = x[:, :: self.stride] @ self.conv.kernel[0].astype(self.dtype)
+      kernel = self.conv.kernel[0].astype(self.dtype)
+      x = layers.product(x[:, :: self.stride], kernel)
     else:
       x = self.conv(x)
     return self.norm(x, train)

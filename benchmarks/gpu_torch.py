@@ -158,7 +158,7 @@ def by_count(z, h, counts, mix):
     texts = torch.stack([parts[i] for i in which])
     rows = torch.func.vmap(mix)(texts, h[which])
     for i, row in zip(which, rows, strict=True):
-      found[-i - 1] = row
+      found[i] = row
   return torch.cat(found)
 
 

@@ -13,7 +13,7 @@ every choice was made; fold 9 is evaluated once. Simulated records with
 reports of their own are gone through first; `configs/ptbxl_sample.py:real`
 leaves them out. `configs/ptbxl_sample.py:fine`, with `--init-from
 runs/ptbxl_sample`, is the second stage, on the config `enhanced` of the
-dataset (README, "The features that reports leave out"). About four minutes
+dataset (README, "Train, enhance, fine-tune, evaluate"). About four minutes
 of training on two cores. Measured figures: docs/RESULTS.md.
 """
 

@@ -46,8 +46,16 @@ def machine():
     "cores": os.cpu_count(),
     "processor": platform.machine(),
     "python": platform.python_version(),
-    "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    "versions": {name: _version(name) for name in PACKAGES},
   }
+
+
+def _version(name):
+  """Of a package, None where it is not installed."""
+  try:
+    return importlib.metadata.version(name)
+  except importlib.metadata.PackageNotFoundError:
+    return None
 
 
 def write(name, content):

@@ -7,14 +7,15 @@ Each is set beside PyTorch on the same device. Both sides live in processes of
 their own (`benchmarks.gpu_jax`, `benchmarks.gpu_torch`), are there at the same
 time and take turns: repeats that fill 0.2 s after one unmeasured, or one if it
 takes longer, the device waited for after each. Inputs are on the device before.
-Seconds are medians of the rounds. What a side
-cannot do, for want of memory or because `torch.compile` fails, is in
-`not_measured` with its reason, and the rest goes on. JAX takes memory as it
-needs it, so that both sides have room.
+Seconds are medians of the rounds, `times_first` is over those of `tiled_1024`
+and of `ours`. What a side cannot do, for want of memory or because
+`torch.compile` fails, is in `not_measured` with its reason, and the rest goes
+on. JAX takes memory as it needs it, so that both sides have room.
 
 `ceiling`: bfloat16 products of square matrices, 8 in a row, by JAX and by
 PyTorch; the best of all is the ceiling that `of_ceiling` refers to. `of_peak`
-refers to the data sheet. `gflop` counts the products of the plain form.
+refers to the data sheet. `gflop` counts the products: in the step ours in the
+plain form, of PyTorch those that it runs; in the loss the least of each form.
 
 `loss`: K = U = 32,768 pairs and texts of width 256 in bfloat16, value and
 gradients by ECGs, texts and scale. `tiled_T` is the project's with tiles of

@@ -29,7 +29,7 @@ def sizes(options):
   if options["small"]:
     return step_ours.SMALL
   ecg = c.EcgConfig(name="st_vit_base")
-  return step_ours.Sizes(batch=options["batch"] or 256, ecg=ecg)
+  return step_ours.Sizes(batch=options["batch"] or 256, ecg=ecg, micro=1)
 
 
 def about(options):

@@ -20,7 +20,7 @@ from fgclep_jax import config as c
 from fgclep_jax import sharding
 
 SIZES = dataclasses.replace(
-  step_ours.Sizes(), batch=128, text=c.TextConfig(), frozen=3
+  step_ours.Sizes(), batch=128, text=c.TextConfig(), frozen=3, micro=1
 )
 CURVES = {
   "batch": (16, 32, 64, 128, 256),

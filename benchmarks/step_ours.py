@@ -24,13 +24,14 @@ class Sizes:
   """What is trained; see the module."""
 
   batch: int = 256
-  part: int = 8
+  part: int = 32
   statements: int | None = None
   ecg: c.EcgConfig = ECG
   text: c.TextConfig = TEXT
   frozen: int = 9
   embedding: int = 256
   seconds: float = 10.0
+  micro: int = 8  # ECGs in parts stay in the cache of a CPU
 
 
 SMALL = Sizes(
@@ -42,6 +43,7 @@ SMALL = Sizes(
   frozen=2,
   embedding=16,
   seconds=2.0,
+  micro=2,
 )
 
 
@@ -59,7 +61,9 @@ def configure(sizes, whole=False):
       compute="float32",
     ),
     optim=c.OptimConfig(
-      learning_rate=1e-9, freeze=(r"^text\." if whole else part,)
+      learning_rate=1e-9,
+      freeze=(r"^text\." if whole else part,),
+      micro_batches=sizes.micro,
     ),
   )
 

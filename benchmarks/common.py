@@ -1,5 +1,6 @@
 """What every benchmark shares: interleaved timing, the machine, the JSON."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -46,16 +47,17 @@ def machine():
     "cores": os.cpu_count(),
     "processor": platform.machine(),
     "python": platform.python_version(),
-    "versions": {name: _version(name) for name in PACKAGES},
+    "versions": versions(PACKAGES),
   }
 
 
-def _version(name):
-  """Of a package, None where it is not installed."""
-  try:
-    return importlib.metadata.version(name)
-  except importlib.metadata.PackageNotFoundError:
-    return None
+def versions(packages):
+  """{package: version}, None where it is not installed."""
+  found = dict.fromkeys(packages)
+  for name in packages:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
 
 
 def write(name, content):

@@ -45,7 +45,6 @@ the ceiling need both parts in one run.
 
 import argparse
 import contextlib
-import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -159,17 +158,6 @@ def driver():
   return subprocess.run(line, capture_output=True, text=True).stdout.strip()
 
 
-def versions():
-  """{package: version} of what decides the figures and is installed."""
-  found = {}
-  for name in PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      found[name] = None
-  return found
-
-
 def parts_of(text):
   """`loss,step` -> the parts in the order in which they are run."""
   given = text.split(",")
@@ -193,8 +181,8 @@ def run(parts, options, rounds, about, file):
   """
   content = {
     "rounds": rounds, "options": options, "devices": about,
-    "driver": driver(), "packages": versions(), "not_measured": {},
-    "disagree": [], "table": {},
+    "driver": driver(), "packages": common.versions(PACKAGES),
+    "not_measured": {}, "disagree": [], "table": {},
   }  # fmt: skip
   sheet, ceiling = peak(about[SIDES[0]].get("device", "")), None
   for part in parts:
@@ -220,7 +208,6 @@ def main(arguments=None):
   parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--small", action="store_true")
   given = parser.parse_args(arguments)
-  common.machine()  # what is not installed shows now, not after minutes
   options = {"small": given.small, "batch": given.batch}
   about = ask_both("about", options)
   ours = about[SIDES[0]]

@@ -56,9 +56,9 @@ class Race:
       self._made[name] = self.problem.make(step_ours.WAYS[name])
     return self._made[name]
 
-  def forget(self):
+  def forget(self, name):
     """Gives back what `ours` made: a step holds a gigabyte and more."""
-    self._made.clear()
+    del self._made[name]
 
   def torch(self, width=None, whole=False):
     """The PyTorch step, and its batch padded to a width."""
@@ -182,15 +182,13 @@ def measure(sizes, exponents, rounds, small=False):
     table[f"zipf {exponent:g}"] = row_of(
       race, ("ours",), rounds, linear=exponent == VARIED
     )
-    race.forget()
     if exponent == VARIED:
       table["frozen text"] = row_of(race, ("frozen",), rounds, whole=True)
-      race.forget()
+      race.forget("frozen")
       table["variants"] = variants(race, (rounds + 1) // 2)
-  few = race
   if not small:
-    few = Race(dataclasses.replace(sizes, batch=16), exponents[0], mesh)
-  return table, check(few, VARIANTS[1:] if small else ("nothing",), small)
+    race = Race(dataclasses.replace(sizes, batch=16), exponents[0], mesh)
+  return table, check(race, VARIANTS[1:] if small else ("nothing",), small)
 
 
 def variants(race, rounds):
@@ -201,7 +199,7 @@ def variants(race, rounds):
     timed = common.interleaved(functions, rounds)
     seconds = {x: common.median(times) for x, times in timed.items()}
     found[f"{name}_over_ours"] = seconds[name] / seconds["ours"]
-    race.forget()
+    race.forget(name)
   return found
 
 

@@ -27,8 +27,13 @@ from fgclep_jax.signals import leads
 
 TASK, DATASET = "simulated", "simulated_ecg"
 CHEST = {  # what is defined by voltages or ST segments of V1 to V6
+  "Brugada pattern",
+  "acute anterior myocardial infarction",
+  "anterior ischemia",
   "anterior myocardial infarction",
+  "incomplete right bundle branch block",
   "left ventricular hypertrophy",
+  "posterior myocardial infarction",
   "right ventricular hypertrophy",
 }
 SUBSETS = {

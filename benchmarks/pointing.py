@@ -62,12 +62,12 @@ class Game:
 
 GAMES = {
   "anterior": Game(
-    "anterior myocardial infarction",
+    "acute anterior myocardial infarction",
     "ST elevation in V1-V4",
     ("V1", "V2", "V3", "V4"),
   ),
   "inferior": Game(
-    "inferior myocardial infarction",
+    "acute inferior myocardial infarction",
     "ST elevation in II, III and aVF",
     ("II", "III", "aVF"),
   ),

@@ -7,13 +7,13 @@ import pathlib
 import numpy as np
 import pytest
 import scipy.signal
-from sklearn.metrics import roc_auc_score
 
 from fgclep_jax.errors import InputError
 from fgclep_jax.signals import simulate
 from fgclep_jax.signals.leads import LEADS
 from fgclep_jax.signals.simulate import (
   diagnoses,
+  noise,
   patients,
   record,
   stream,
@@ -21,8 +21,7 @@ from fgclep_jax.signals.simulate import (
   wording,
 )
 
-RATE = 500
-COUNT = 450
+COUNT = 400
 ROW = {name: row for row, name in enumerate(LEADS)}
 GOLDEN = pathlib.Path(__file__).parent / "golden_simulated.json"
 
@@ -30,29 +29,6 @@ GOLDEN = pathlib.Path(__file__).parent / "golden_simulated.json"
 @pytest.fixture(scope="module")
 def cohort():
   return [simulate.simulate(index) for index in range(COUNT)]
-
-
-@pytest.fixture(scope="module")
-def beats(cohort):
-  """(n, 12, 450) mV: median beat of each record from 200 ms before R."""
-  return np.stack([median_beat(item.signal / 1e3) for item in cohort])
-
-
-def r_peaks(signal):
-  """Samples of the QRS complexes in (12, T) mV, by their steep slopes."""
-  band = scipy.signal.butter(2, (8, 40), "bandpass", fs=RATE, output="sos")
-  slope = np.diff(scipy.signal.sosfiltfilt(band, signal, axis=1), axis=1)
-  energy = np.sqrt((slope**2).sum(axis=0))
-  energy = np.convolve(energy, np.ones(40) / 40, "same")
-  limit = 0.3 * np.percentile(energy, 99)
-  return scipy.signal.find_peaks(energy, height=limit, distance=130)[0]
-
-
-def median_beat(signal):
-  peaks = r_peaks(signal)
-  cut = [signal[:, p - 100 : p + 350] for p in peaks if 100 <= p <= 5000 - 350]
-  beat = np.median(np.stack(cut), axis=0)
-  return beat - np.median(beat[:, 20:50], axis=1, keepdims=True)
 
 
 def relations(signal):
@@ -100,7 +76,7 @@ def test_golden_records():
 
 
 def test_record_does_not_depend_on_what_was_made_before(cohort):
-  for index in (449, 3, 250):
+  for index in (399, 3, 250):
     again = simulate.simulate(index)
     np.testing.assert_array_equal(again.signal, cohort[index].signal)
     assert again.statements == cohort[index].statements
@@ -127,8 +103,8 @@ def test_format(cohort):
     assert set(item.diagnoses) <= set(simulate.DIAGNOSES)
     assert item.statements
     assert all(isinstance(line, str) and line for line in item.statements)
-  assert len(simulate.DIAGNOSES) >= 16
-  assert len(simulate.FEATURES) >= 25
+  assert len(simulate.DIAGNOSES) >= 30
+  assert len(simulate.FEATURES) >= 40
 
 
 def test_patients_have_one_to_three_records(cohort):
@@ -143,20 +119,44 @@ def test_patients_have_one_to_three_records(cohort):
 
 
 def test_prevalences():
-  """Every diagnosis in 2 to 12 of 100 records; one in four normal."""
-  cases = []
-  for index in range(3000):
-    patient = patients.draw_patient(patients.patient_number(index, 3), 3)
-    numbers = stream.Stream("record", 3, index)
-    cases.append(record.draw_diagnoses(patient, numbers))
-  for name in simulate.DIAGNOSES[1:]:
-    share = np.mean([name in names for names in cases])
-    assert 0.02 < share < 0.12, (name, share)
+  """Shares follow the published ones within the limits of the table."""
+  count = 6000
+  cases = [record.draw_names(index, 3) for index in range(count)]
+  for row in diagnoses.TABLE:
+    share = np.mean([row.name in names for names in cases])
+    # Four binomial deviations: patients with several records widen them.
+    margin = 4 * np.sqrt(1.5 * row.wanted / count)
+    assert abs(share - row.wanted) < margin, (row.name, share, row.wanted)
   alone = np.mean([names == (diagnoses.NORMAL,) for names in cases])
-  assert 0.2 < alone < 0.35
+  assert 0.18 < alone < 0.30
   several = np.mean([len(names) > 1 for names in cases])
-  assert several > 0.2
+  assert several > 0.25
   assert all(diagnoses.NORMAL not in n or len(n) == 1 for n in cases)
+  assert record.draw_case(17, 3).names == cases[17]
+
+
+def test_every_frequency_has_a_source():
+  for row in diagnoses.TABLE:
+    assert row.source.startswith(("Reyna 2022", "Wagner 2020", "Kytö 2014"))
+    assert 0 < row.published < 0.2
+    assert diagnoses.RAREST <= row.wanted <= diagnoses.COMMONEST
+    assert set(dict(row.burdens)) <= set(diagnoses.BURDENS)
+
+
+def test_diagnoses_that_rule_each_other_out():
+  for first, second in (
+    ("ventricular pacing", "atrial fibrillation"),
+    ("third degree AV block", "first degree AV block"),
+    ("left bundle branch block", "anterior myocardial infarction"),
+    ("right bundle branch block", "incomplete right bundle branch block"),
+    ("Brugada pattern", "early repolarization"),
+    ("sinus tachycardia", "sinus bradycardia"),
+    ("left anterior fascicular block", "left posterior fascicular block"),
+  ):
+    assert len(diagnoses.together((first, second))) == 1, (first, second)
+  both = ("atrial fibrillation", "left ventricular hypertrophy")
+  assert diagnoses.together(both) == both
+  assert diagnoses.together(()) == (diagnoses.NORMAL,)
 
 
 def test_prevalence_depends_on_age_and_sex():
@@ -195,8 +195,6 @@ def test_features_and_diagnoses_are_not_one_to_one(cohort):
       if np.mean([feature in names for names in found]) > 0.15
     ]
     assert len(causes) >= 3, feature
-  shown = {feature for item in cohort for feature in item.features}
-  assert shown == set(simulate.FEATURES)
 
 
 def test_reports(cohort):
@@ -232,160 +230,42 @@ def test_wordings_are_complete_and_distinct():
   assert len({line.lower() for line in lines}) == len(lines)
 
 
-def test_heart_rate_against_the_tracing(cohort):
-  wide = {"ventricular pacing", "premature ventricular complexes"}
-  errors = []
-  for item in cohort:
-    if not wide & set(item.diagnoses):
-      cycles = np.diff(r_peaks(item.signal / 1e3)) / RATE
-      errors.append(60 / cycles.mean() - item.measurements["heart_rate_bpm"])
-  assert np.mean(np.abs(errors) < 2.0) > 0.97  # beats a minute
+def test_noise_is_as_large_as_in_real_records():
+  """Drift of the leads, µV rms below 0.6 Hz, as in PTB-XL (see `noise`)."""
+  sos = scipy.signal.butter(2, 0.6, fs=100, output="sos")
+  drift = []
+  for index in range(150):
+    numbers = stream.Stream("noise", 0, 2 * index + 1)
+    electrodes = noise.electrode_noise(numbers, 100, 10.0)
+    made = torso.leads_from_electrodes(electrodes)
+    drift.append(scipy.signal.sosfiltfilt(sos, made, axis=1).std(axis=1))
+  middle = np.median(np.median(drift, axis=1)) * 1e3
+  worst = np.median(np.max(drift, axis=1)) * 1e3
+  assert 25 < middle < 70  # 46 in PTB-XL, the heart's own share in it
+  assert 75 < worst < 190  # 126
 
 
-def test_axis_against_the_tracing(cohort, beats):
-  """Net areas in I and aVF of the noisy median beat."""
-  apart = []
-  for item, beat in zip(cohort, beats, strict=True):
-    if "ventricular pacing" in item.diagnoses:
-      continue
-    half = round(item.measurements["qrs_duration_ms"] / 4) + 2
-    area = beat[:, 100 - half : 100 + half].sum(axis=1)
-    angle = np.rad2deg(
-      np.arctan2(2 / np.sqrt(3) * area[ROW["aVF"]], area[ROW["I"]])
-    )
-    turn = angle - item.measurements["qrs_axis_deg"]
-    apart.append(abs((turn + 180) % 360 - 180))
-  assert np.median(apart) < 8
-  assert np.mean(np.array(apart) < 30) > 0.85
-
-
-def test_voltages_against_the_tracing(cohort, beats):
-  for name, lead in (("r_v5_mv", "V5"), ("r_avl_mv", "aVL")):
-    claimed = np.array([item.measurements[name] for item in cohort])
-    seen = beats[:, ROW[lead], 50:170].max(axis=1)
-    assert np.median(np.abs(seen - claimed)) < 0.09  # mV
-    assert np.corrcoef(seen, claimed)[0, 1] > 0.95
-  claimed = np.array([item.measurements["st_v2_mv"] for item in cohort])
-  half = [item.measurements["qrs_duration_ms"] / 2 for item in cohort]
-  place = [100 + round((ms + 60) / 1e3 * RATE) for ms in half]
-  seen = beats[np.arange(len(beats)), ROW["V2"], place]
-  assert np.corrcoef(seen, claimed)[0, 1] > 0.7
-
-
-def test_durations_against_the_clean_tracing():
-  """QRS and PR by the speed of the heart vector, without noise."""
-  qrs_errors, pr_errors = [], []
-  for index in range(200):
-    case = record.draw_case(index)
-    if case.rhythm.atrial != "sinus" or case.shape.spike.any():
-      continue
-    item = simulate.simulate(index)
-    leads = torso.leads_from_electrodes(record.heart_potentials(case))
-    qrs = case.rhythm.qrs
-    dominant = np.flatnonzero((case.rhythm.kind == 0) & (qrs > 1) & (qrs < 8))
-    onset = round(qrs[dominant[0]] * RATE)
-    speed = np.sqrt((np.diff(leads, axis=1) ** 2).sum(axis=0))
-    part = speed[onset - 10 : onset + 120]
-    fast = np.flatnonzero(part > 0.07 * part.max())
-    length = (fast[-1] - fast[0]) / RATE * 1e3
-    qrs_errors.append(length - item.measurements["qrs_duration_ms"])
-    if len(case.names) == 1 and case.names[0] != "second degree AV block":
-      pr_errors.append(pr_from_speed(speed, onset) - pr_claim(item))
-  assert np.median(np.abs(qrs_errors)) < 14  # ms
-  assert np.median(np.abs(pr_errors)) < 14
-
-
-def pr_claim(item):
-  return item.measurements["pr_interval_ms"]
-
-
-def pr_from_speed(speed, onset):
-  """ms from the first rise of the last P wave before `onset`."""
-  part = speed[onset - 175 : onset - 8]
-  peak = part[40:].max()
-  quiet = np.flatnonzero(part < 0.12 * peak)
-  rise = np.flatnonzero(part[40:] > 0.5 * peak)[0] + 40
-  return (175 - quiet[quiet < rise].max()) / RATE * 1e3
-
-
-def net(lead):
-  return lambda beat: beat[ROW[lead], 65:145].sum()
-
-
-def level(lead, start, stop):
-  return lambda beat: np.median(beat[ROW[lead], start:stop])
-
-
-def width(beat):
-  size = np.sqrt((beat[:, 40:200] ** 2).sum(axis=0))
-  return (size > 0.35 * size.max()).sum()
-
-
-# diagnosis -> (what is measured on the median beat, +1 larger or -1 smaller)
-SIGNS = {
-  "left bundle branch block": (net("V1"), -1),
-  "right bundle branch block": (lambda b: b[ROW["V1"], 100:150].max(), 1),
-  "left anterior fascicular block": (net("aVF"), -1),
-  "left ventricular hypertrophy": (
-    lambda b: b[ROW["V5"]].max() - b[ROW["V1"]].min(),
-    1,
-  ),
-  "right ventricular hypertrophy": (net("I"), -1),
-  "anterior myocardial infarction": (lambda b: b[ROW["V2"], 70:110].max(), -1),
-  "inferior myocardial infarction": (lambda b: b[ROW["aVF"], 70:100].min(), -1),
-  "lateral ischemia": (level("V5", 160, 200), -1),
-  "acute pericarditis": (level("II", 150, 170), 1),
-  "long QT": (lambda b: np.abs(b[:, 260:300]).sum(), 1),
-  "ventricular pacing": (width, 1),
-}
-
-
-@pytest.mark.parametrize("name", SIGNS)
-def test_diagnosis_shows_where_it_should(cohort, beats, name):
-  """Separates records with the diagnosis from normal ones."""
-  rule, sign = SIGNS[name]
-  pairs = [
-    (name in item.diagnoses, sign * rule(beat))
-    for item, beat in zip(cohort, beats, strict=True)
-    if name in item.diagnoses or item.diagnoses == (diagnoses.NORMAL,)
-  ]
-  truth, scores = zip(*pairs, strict=True)
-  assert sum(truth) >= 8
-  assert roc_auc_score(truth, scores) > 0.75
-
-
-RHYTHMS = {
-  "sinus bradycardia": ("heart_rate_bpm", -1),
-  "sinus tachycardia": ("heart_rate_bpm", 1),
-  "atrial fibrillation": ("rr_variation", 1),
-  "premature atrial complexes": ("rr_variation", 1),
-  "premature ventricular complexes": ("rr_variation", 1),
-  "second degree AV block": ("rr_variation", 1),
-}
-
-
-@pytest.mark.parametrize("name", RHYTHMS)
-def test_rhythm_shows_in_the_detected_beats(cohort, name):
-  key, sign = RHYTHMS[name]
-  truth, scores = [], []
-  for item in cohort:
-    if name in item.diagnoses or item.diagnoses == (diagnoses.NORMAL,):
-      cycles = np.diff(r_peaks(item.signal / 1e3))
-      found = {
-        "heart_rate_bpm": 1 / cycles.mean(),
-        "rr_variation": cycles.std() / cycles.mean(),
-      }
-      truth.append(name in item.diagnoses)
-      scores.append(sign * found[key])
-  assert roc_auc_score(truth, scores) > 0.8
+def test_a_loose_electrode_spoils_a_part_of_its_leads():
+  spoiled = 0
+  for index in range(400):
+    numbers = stream.Stream("noise", 3, index)
+    before = np.zeros((9, 5000)) + np.arange(9)[:, None]
+    after = noise.with_faults(numbers, before.copy(), 500)
+    changed = (after != before).any(axis=1)
+    assert changed.sum() <= 1
+    if changed.any():
+      spoiled += 1
+      [row] = np.flatnonzero(changed)
+      assert (after[row] != before[row]).mean() <= 0.2  # of ten seconds
+  assert 2 <= spoiled <= 20
 
 
 def test_flutter_waves_have_their_frequency():
   """Largest peak of aVF between 3.5 and 6 Hz at the flutter cycle."""
   hits = []
-  for index in range(700):
-    case = record.draw_case(index)
-    if case.names == ("atrial flutter",):
+  for index in range(1500):
+    if record.draw_names(index) == ("atrial flutter",):
+      case = record.draw_case(index)
       leads = torso.leads_from_electrodes(record.heart_potentials(case))
       quiet = scipy.signal.medfilt(leads[ROW["aVF"]], 61)
       power = np.abs(np.fft.rfft(quiet * np.hanning(5000)))

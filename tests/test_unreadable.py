@@ -78,7 +78,7 @@ def corrupt(simulated, tmp_path):
   """A copy of the dataset with one flipped bit in the train split."""
   sources.open_split(simulated, "simulated_ecg")  # the index is whole
   shutil.copytree(simulated, tmp_path / "data")
-  folder = tmp_path / "data" / "simulated_ecg" / "original" / "1.0.0"
+  folder = tmp_path / "data" / "simulated_ecg" / "original" / "2.0.0"
   [shard] = folder.glob("*train*array_record*")
   content = bytearray(shard.read_bytes())
   content[len(content) // 2] ^= 1

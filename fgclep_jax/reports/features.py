@@ -115,7 +115,8 @@ VOCABULARY = (
   Feature("flat T waves", "T", "flat"),
   Feature("QTc interval > 460 ms", "QT", "prolonged", (), (">", 460, "ms")),
   Feature("prominent U waves", "U", "prominent"),
-  # The first 51, above, are those of the simulated archive, in its order.
+  # The first 51, above, are those of version 1 of the simulated archive, in
+  # its order; version 2 has 34 of those below as well.
   Feature("heart rate < 40 bpm", "rate", "very low", (), ("<", 40, "bpm")),
   Feature("heart rate > 150 bpm", "rate", "very high", (), (">", 150, "bpm")),
   Feature("regular RR intervals", "rhythm", "regular"),

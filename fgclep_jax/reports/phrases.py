@@ -100,7 +100,7 @@ _P = (
   (
     "absent",
     r"(?:no|absent|missing|absence of|without)(?: (?:definite|visible|clear|"
-    r"evident|discernible|identifiable|more))* p[- ]waves?\b(?! (?:>|"
+    r"evident|discernible|identifiable|more))* p[- ]waves?\b(?! (?:>|than|"
     r"abnorm|axis|before|chang|dissoc|duration|inver|shape|unrelated|without))",
   ),
   ("absent", r"p[- ]waves?{is} (?:absent|not (?:seen|visible|found|present))"),

@@ -29,7 +29,10 @@ class Builder(beam_generation.BeamByOption, tfds.core.GeneratorBasedBuilder):
   """Simulated ECGs of 10 s with diagnoses, waveform features and reports."""
 
   VERSION = tfds.core.Version(f"{simulate.VERSION}.0.0")
-  RELEASE_NOTES: ClassVar = {f"{simulate.VERSION}.0.0": "The frozen simulator."}
+  RELEASE_NOTES: ClassVar = {
+    "2.0.0": "41 diagnoses, 85 features; frequencies after published ones.",
+    "1.0.0": "The frozen simulator: 20 diagnoses, 51 features.",
+  }
   BUILDER_CONFIGS: ClassVar = [
     tfds.core.BuilderConfig(
       name="original", description="Reports as the simulator writes them."

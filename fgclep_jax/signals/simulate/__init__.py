@@ -3,10 +3,11 @@
 One dipole with a heart beat made of Gaussian waves is seen by nine
 electrodes with noise of their own; the leads are formed from the electrodes,
 so Einthoven's and Goldberger's relations hold exactly before rounding.
-`patients` and `diagnoses` say who has what, `rhythm` when the heart beats,
-`shape` and `expression` how a beat looks, `torso` and `noise` what arrives at
-the electrodes, `measure` and `findings` what is truly seen, `wording` what
-the report says.
+`patients` and `diagnoses` say who has what, `rhythm` and `arrhythmia` when
+the heart beats, `shape` and `expression` (with `conduction`, `infarction`
+and `repolarisation`) how a beat looks, `torso` and `noise` what arrives at the
+electrodes, `measure` and `findings` what is truly seen, `wording` what the
+report says.
 
 The world is frozen: whatever changes a record raises `VERSION`.
 """

@@ -12,6 +12,7 @@ from fgclep_jax.signals.simulate import synthesis, torso
 
 _RATE = 500
 _ROW = {name: row for row, name in enumerate(LEADS)}
+_COURSE = (0.04, 0.25, 0.45)
 
 MEASUREMENTS = (
   "heart_rate_bpm",
@@ -45,9 +46,13 @@ class Beat:
   Attributes:
     p: (12, T) P wave alone, from its onset; empty without P waves.
     qrs: (12, T) from QRS onset to the J point.
-    q, r, s: sizes of first negative, largest positive, later negative wave.
-    st: level 60 ms after the J point.
+    q, r, s: sizes of the negative wave before the first positive one, of the
+      largest positive, and of the largest negative behind the first.
+    st: level 60 ms after the J point, or a fifth of the way to the T end
+      where that is sooner (fast rates).
+    st_course: (12, 3) levels at 4, 25 and 45 % of the way from J to T end.
     t, u: signed peak of T wave, and level at the peak of a U wave.
+    t_breadth: width of the T wave at half of its height over J to T end.
     segment: level at the end of the P wave.
     j_notch: size of a notch at the J point.
   """
@@ -58,7 +63,9 @@ class Beat:
   r: np.ndarray
   s: np.ndarray
   st: np.ndarray
+  st_course: np.ndarray
   t: np.ndarray
+  t_breadth: np.ndarray
   u: np.ndarray
   segment: np.ndarray
   j_notch: np.ndarray
@@ -77,9 +84,12 @@ def measure_beat(shape, field, cycle):
   times = np.arange(math.ceil(qt * _RATE) + 1) / _RATE
   beat = to_leads @ shapes.evaluate(waves, times)
   qrs = beat[:, : int(j * _RATE) + 1]
-  st = beat[:, round(min(j + 0.06, qt - 0.02) * _RATE)]
+  st = beat[:, round((j + min(0.06, 0.2 * (qt - j))) * _RATE)]
+  course = [round((j + part * (qt - j)) * _RATE) for part in _COURSE]
   later = beat[:, int((j + 0.45 * (qt - j)) * _RATE) :]
   place = np.abs(later).argmax(axis=1)
+  t = later[np.arange(len(later)), place]
+  high = later * np.sign(t)[:, None] > 0.5 * np.abs(t)[:, None]
   p_times = np.arange(int(shape.p_duration * _RATE) + 1) / _RATE
   p = to_leads @ shapes.evaluate(shapes.p_waves(shape), p_times)
   q, r, s = _deflections(qrs)
@@ -90,7 +100,9 @@ def measure_beat(shape, field, cycle):
     r=r,
     s=s,
     st=st,
-    t=later[np.arange(len(later)), place],
+    st_course=beat[:, course],
+    t=t,
+    t_breadth=high.sum(axis=1) / _RATE / (qt - j),
     u=to_leads @ shape.u,
     segment=to_leads @ shape.pr_segment,
     j_notch=to_leads @ shape.j_notch,
@@ -99,12 +111,10 @@ def measure_beat(shape, field, cycle):
 
 def _deflections(qrs):
   """(12, T) -> sizes of Q, R and S waves, each (12,) and not negative."""
-  steps = np.arange(qrs.shape[1])
   positive = np.maximum.accumulate(qrs > 0.03, axis=1)
   q = np.where(positive, 0.0, -qrs).max(axis=1)
   r = np.maximum(qrs, 0.0).max(axis=1)
-  after = steps > qrs.argmax(axis=1)[:, None]
-  s = np.where(after & positive, -qrs, 0.0).max(axis=1)
+  s = np.where(positive, -qrs, 0.0).max(axis=1)
   s = np.where(positive.any(axis=1), s, q)  # the depth of a QS complex
   return np.maximum(q, 0.0), r, np.maximum(s, 0.0)
 
@@ -123,12 +133,14 @@ def measurements(beat, shape, rhythm, seconds):
   pr = rhythm.pr[(rhythm.p > -0.2) & (rhythm.p < seconds)]
   conducted = pr[np.isfinite(pr)]
   qt = float(synthesis.qt_interval(shape.qtc, cycle))
-  p_waves = rhythm.atrial == "sinus"
+  p_seen = rhythm.conducted or rhythm.sinus_p
   values = {
     "heart_rate_bpm": 60.0 / cycles.mean(),
     "rr_variation": cycles.std() / cycles.mean(),
-    "p_duration_ms": 1e3 * shape.p_duration if p_waves else math.nan,
-    "pr_interval_ms": 1e3 * np.median(conducted) if p_waves else math.nan,
+    "p_duration_ms": 1e3 * shape.p_duration if p_seen else math.nan,
+    "pr_interval_ms": 1e3 * np.median(conducted)
+    if rhythm.conducted
+    else math.nan,
     "qrs_duration_ms": 1e3 * shape.qrs_duration,
     "qt_interval_ms": 1e3 * qt,
     "qtc_interval_ms": 1e3 * qt / math.sqrt(cycle),

@@ -32,6 +32,8 @@ class Shape:
     pr_segment: (3,) mV vector of atrial repolarisation.
     j_notch: (3,) mV vector of a notch at the J point.
     spike: (3,) mV vector of a pacing spike.
+    st_form: (3,) weights of the ST segment's beginning, middle and end.
+    t_width: width of the T wave against the usual.
   """
 
   qrs_rows: np.ndarray
@@ -46,6 +48,8 @@ class Shape:
   pr_segment: np.ndarray
   j_notch: np.ndarray
   spike: np.ndarray
+  st_form: tuple = (1.0, 1.0, 1.0)
+  t_width: float = 1.0
 
   @property
   def qrs_duration(self):
@@ -72,6 +76,13 @@ def jittered(stream, values, spread, wobble):
   length = np.sqrt((values**2).sum(axis=-1, keepdims=True))
   noise = stream.normal(0.0, wobble, values.shape) * length
   return values * stream.scale(spread, (*values.shape[:-1], 1)) + noise
+
+
+def with_qrs_duration(shape, seconds):
+  """The shape with its QRS complex stretched or pressed to `seconds`."""
+  rows = shape.qrs_rows.copy()
+  rows[:, :2] *= seconds / shape.qrs_duration
+  return shape.replace(qrs_rows=rows)
 
 
 def add_row(shape, centre, width, vec):
@@ -146,11 +157,12 @@ def ventricular_waves(shape, qt):
   ]
   j = shape.qrs_duration
   stretch = min(1.1, max(0.6, (qt - j) / 0.31))
-  before, after = _BEFORE * stretch, _AFTER * stretch
+  before, after = _BEFORE * stretch, _AFTER * stretch * shape.t_width
+  before *= shape.t_width
   peak = qt - T_END * after
   gap = max(peak - j, 0.10)
-  for place in _ST_PLACES.tolist():
-    vec = (shape.st / _ST_SUM).tolist()
+  for place, weight in zip(_ST_PLACES.tolist(), shape.st_form, strict=True):
+    vec = (weight * shape.st / _ST_SUM).tolist()
     waves.append([j + place * gap, gap / 6, gap / 6, *vec, place])
   waves.append([peak, before, after, *shape.t, 1.0])
   if shape.u.any():

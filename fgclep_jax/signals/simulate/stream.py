@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 """Version of the simulated world. A change of any record needs a new one."""
 
 PURPOSES = ("block", "patient", "record", "shape", "rhythm", "noise", "report")

@@ -10,8 +10,8 @@ _QRS_WINDOW, _T_WINDOW, _P_WINDOW = (0.04, 0.24), (0.0, 0.85), (0.03, 0.30)
 
 
 def qt_interval(qtc, cycle):
-  """QT (s) at RR intervals `cycle` (s): Bazett, held from 40 to 150/min."""
-  return qtc * np.sqrt(np.clip(cycle, 0.40, 1.5))
+  """QT (s) at RR intervals `cycle` (s): Bazett, held from 40 to 200/min."""
+  return qtc * np.sqrt(np.clip(cycle, 0.30, 1.5))
 
 
 def heart_vector(stream, rhythm, beats, rate, seconds):
@@ -49,7 +49,7 @@ def heart_vector(stream, rhythm, beats, rate, seconds):
     waves = shapes.p_waves(shape, ectopic)
     ones = np.ones(len(times))
     _add(total, waves, times, ones, 0 * ones, rate, _P_WINDOW)
-  if rhythm.atrial != "sinus":
+  if rhythm.atrial in ("fibrillation", "flutter"):
     total += _restless_atria(stream, rhythm, rate, total.shape[1])
   return total
 

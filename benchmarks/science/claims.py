@@ -203,8 +203,10 @@ def lines(rows):
 def _minus(found):
   if not found:
     return ""
-  low, high = (100 * bound for bound in found["ci95"])
   signs = "".join("+-"[x < 0] for x in found["of_seeds"])
+  if found["ci95"] is None:  # some class is too rare to be resampled
+    return f"{100 * found['difference']:+.1f} (no interval) {signs}"
+  low, high = (100 * bound for bound in found["ci95"])
   return f"{100 * found['difference']:+.1f} ({low:+.1f} to {high:+.1f}) {signs}"
 
 

@@ -8,7 +8,7 @@ rate, PR, QRS and QT intervals, axis and voltages are compared with what the
 simulator claims, diagnosis by diagnosis: median difference and share of the
 records within the limit. Written to `benchmarks/results/cohort.json`, with the
 frequency of every diagnosis beside the published one. The contact sheet has
-one record of each diagnosis, eight to a page (`cohort-1.png`, ...).
+one record of each diagnosis, six to a page (`cohort-1.png`, ...).
 
 The limits are on the median of a diagnosis. What has none is said in
 `NOT_COMPARED`: a wave that two methods define differently cannot confirm or
@@ -147,7 +147,7 @@ def examples(seed=SEED):
   return [simulate.simulate(first[n], seed) for n in simulate.DIAGNOSES]
 
 
-def draw_sheets(path, seed=SEED, page=8):
+def draw_sheets(path, seed=SEED, page=6):
   """Writes the pages of the contact sheet; returns their paths."""
   from benchmarks.science import sheet
 

@@ -6,7 +6,7 @@ import numpy as np
 from fgclep_jax.signals.leads import LEADS
 
 _COLUMNS = 4  # of three leads each, as on paper
-_SECONDS, _STEP = 2.5, 1.6  # of each lead; mV from row to row
+_SECONDS, _STEP = 2.5, 2.0  # of each lead; mV from row to row
 _FINE, _THICK = "#f6d5d5", "#e9a9a9"
 
 
@@ -19,7 +19,7 @@ def draw(records, path, across=2):
     across: panels side by side.
   """
   rows = -(-len(records) // across)
-  figure = matplotlib.figure.Figure(figsize=(10.5 * across, 4.2 * rows))
+  figure = matplotlib.figure.Figure(figsize=(10.5 * across, 4.8 * rows))
   for place, record in enumerate(records):
     axes = figure.add_subplot(rows, across, place + 1)
     _panel(axes, record)

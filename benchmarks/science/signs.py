@@ -3,7 +3,8 @@
     python -m benchmarks.science.signs
 
 Left atrial enlargement and premature atrial complexes are among what a model
-learns worst on the simulated cohort. Here they are measured on the noisy samples, by code that shares nothing with the simulator but the leads' names,
+learns worst on the simulated cohort. Here they are measured on the noisy
+samples, by code that shares nothing with the simulator but the leads' names,
 and set against the truth: how deep V1 falls and how broad the P wave of II is
 before the QRS complex, and how early the earliest beat comes that looks like
 the others. AUROC over all records, and against the normal ones. Nothing is

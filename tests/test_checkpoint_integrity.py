@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from fgclep_jax import atomic
+from fgclep_jax.data import sources
 from fgclep_jax.errors import InputError, RunError
 from fgclep_jax.training import checkpoint, folders, manifest
 from fgclep_jax.training.steps import TrainState
@@ -308,6 +309,7 @@ def test_file_size_limit_in_a_process_of_its_own(tmp_path):
 @pytest.mark.core
 def test_a_run_that_cannot_save_stops(simulated, tmp_path):
   """A real training run, whose files may have 100 kB at most."""
+  sources.open_split(simulated, "simulated_ecg")  # its index is larger
   done = tiny_runs.process(
     tmp_path,
     simulated,

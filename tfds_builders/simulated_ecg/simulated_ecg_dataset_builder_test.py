@@ -22,7 +22,7 @@ class SimulatedEcgTest(tfds.testing.DatasetBuilderTestCase):
   BUILDER_CONFIG_NAMES_TO_TEST: ClassVar = ["original"]
   EXAMPLE_DIR = pathlib.Path(__file__).parent  # nothing is read from it
   SKIP_CHECKSUMS = True
-  SPLITS: ClassVar = {"train": 30, "validation": 5, "test": 5}
+  SPLITS: ClassVar = {"train": 32, "validation": 3, "test": 5}
 
   def setUp(self):
     given = {

@@ -9,9 +9,12 @@ import difflib
 import importlib.util
 import json
 import pathlib
-import types
 import typing
 
+from fgclep_jax.config.fields import convert, flatten
+from fgclep_jax.config.rules import CHOICES as CHOICES
+from fgclep_jax.config.rules import RESUMABLE, RETIRED, check
+from fgclep_jax.config.rules import check_divisible as check_divisible
 from fgclep_jax.errors import InputError
 
 
@@ -218,84 +221,6 @@ class TrainConfig:
   stall_seconds: float = 600.0  # without a step, then a report; 0 is off
 
 
-# Fields that may differ when a run is continued: they change what is
-# written and when, not what is learned.
-RESUMABLE = frozenset(
-  {
-    "save_every",
-    "save_every_minutes",
-    "keep",
-    "validate_every",
-    "log_every",
-    "max_skipped_in_a_row",
-    "stall_seconds",
-    "mesh.data",
-    "mesh.fsdp",
-    "mesh.slices",
-    "loss.exchange",
-    "loss.tile",
-    "data.hold",
-    "data.cache_gib",
-    "data.device_gib",
-    "model.text.cache_gib",
-    "data.threads",
-    "data.max_skip_rate",
-  }
-)
-
-# Fields of earlier versions, with the value at which they did nothing: a
-# config that holds it is read as if it did not name the field.
-RETIRED = {"augment.lead_dropout": 0.0}
-
-CHOICES = {
-  "data.window": ("first", "centre"),
-  "data.hold": ("host", "device"),
-  "data.text": ("statements", "report"),
-  "model.ecg.name": (
-    "st_vit",
-    *(f"st_vit_{size}" for size in ("tiny", "small", "middle", "base")),
-    "resnet",
-    "resnet18",
-    "xresnet1d101",
-  ),
-  "model.ecg.pool": ("mean", "mean_max"),
-  "model.text.pool": ("first", "mean"),
-  "model.text.cache": ("auto", "on", "off"),
-  "model.alignment": ("pooled", "attention", "transport"),
-  "model.compute": ("bfloat16", "float32"),
-  "model.remat": ("none", "products", "layers"),
-  "loss.name": ("sigmoid", "softmax", "fnm"),
-  "loss.similarity": ("projected", "frozen"),
-  "loss.rule": ("pair", "report", "hard"),
-  "loss.exchange": ("auto", "gather", "ring", "grid"),
-}
-
-POSITIVE = (
-  "optim.micro_batches",
-  "loss.tile",
-  "data.batch_size",
-  "data.rate",
-  "data.seconds",
-  "save_every",
-  "model.attention_temperature",
-  "model.transport.eps",
-  "model.transport.tau",
-  "model.transport.iterations",
-)
-
-
-NOT_NEGATIVE = (
-  "save_every_minutes",
-  "data.max_skip_rate",
-  "data.device_gib",
-  "max_skipped_in_a_row",
-  "stall_seconds",
-  "mesh.slices",
-  "model.text.length_groups",
-  "model.text.cache_gib",
-)
-
-
 def to_dict(config):
   """Returns nested plain dicts and lists, ready for JSON."""
   return json.loads(json.dumps(dataclasses.asdict(config)))
@@ -321,20 +246,8 @@ def from_dict(values, cls=TrainConfig, prefix=""):
     if dataclasses.is_dataclass(hint):
       fields[name] = from_dict(value, hint, f"{prefix}{name}.")
     else:
-      fields[name] = _convert(value, hint, prefix + name)
+      fields[name] = convert(value, hint, prefix + name)
   return cls(**fields)
-
-
-def flatten(config, prefix=""):
-  """Returns {dotted name: value} of all leaves, in declared order."""
-  leaves = {}
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if dataclasses.is_dataclass(value):
-      leaves |= flatten(value, f"{prefix}{field.name}.")
-    else:
-      leaves[prefix + field.name] = value
-  return leaves
 
 
 def override(config, changes):
@@ -342,53 +255,6 @@ def override(config, changes):
   for dotted, text in changes.items():
     config = _replace(config, dotted.replace("-", "_").split("."), text, "")
   return check(config)
-
-
-def check(config):
-  """Raises InputError when a field holds a value outside its choices."""
-  leaves = flatten(config)
-  for name, choices in CHOICES.items():
-    if leaves[name] not in choices:
-      near = difflib.get_close_matches(str(leaves[name]), choices, 1)
-      hint = f" (did you mean {near[0]}?)" if near else ""
-      raise InputError(
-        f"{name}={leaves[name]!r}: choose one of {', '.join(choices)}{hint}"
-      )
-  for name in POSITIVE:
-    if not leaves[name] > 0:
-      raise InputError(f"{name}={leaves[name]}: give a number above 0")
-  for name in NOT_NEGATIVE:
-    if not leaves[name] >= 0:
-      raise InputError(f"{name}={leaves[name]}: give 0 or a number above")
-  if config.loss.name == "softmax" and config.optim.micro_batches > 1:
-    raise InputError(
-      f"optim.micro_batches={config.optim.micro_batches} with loss.name="
-      "'softmax': its sums go over all pairs, give 1"
-    )
-  if config.loss.name == "fnm" and config.loss.rule == "hard":
-    raise InputError(
-      "loss.name='fnm' with loss.rule='hard': it compares similarities, give "
-      "pair or report"
-    )
-  model = config.model
-  if model.alignment != "pooled" and model.ecg.pool != "mean":
-    raise InputError(
-      f"model.alignment={model.alignment!r} with model.ecg.pool="
-      f"{model.ecg.pool!r}: each token is projected, give pool mean"
-    )
-  return config
-
-
-def check_divisible(config, devices):
-  """Raises InputError when a batch cannot be split over the devices."""
-  parts = config.optim.micro_batches
-  if config.data.batch_size % (devices * parts):
-    cut = f" in {parts} micro-batches" if parts > 1 else ""
-    raise InputError(
-      f"data.batch_size={config.data.batch_size} on {devices} devices{cut}: "
-      "it must be divisible by the number of devices"
-      + " times that of micro-batches" * (parts > 1)
-    )
 
 
 def load(path):
@@ -432,7 +298,7 @@ def _replace(config, names, text, prefix):
   if rest:
     value = _replace(getattr(config, name), rest, text, f"{prefix}{name}.")
   else:
-    value = _convert(text, hints[name], prefix + name)
+    value = convert(text, hints[name], prefix + name)
   return dataclasses.replace(config, **{name: value})
 
 
@@ -444,41 +310,3 @@ def _unknown(name, cls, prefix):
     near = [leaf for leaf in known if leaf.rpartition(".")[2] == last][:1]
   hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
   return f"unknown config field {name}: {hint}"
-
-
-def _convert(value, hint, name):
-  """Turns JSON values or command-line text into the declared type."""
-  if isinstance(hint, types.UnionType):  # X | None
-    if value is None or value in ("none", "None", "null"):
-      return None
-    hint = next(arg for arg in hint.__args__ if arg is not type(None))
-  try:
-    if hint is str and isinstance(value, str):
-      return value
-    if isinstance(value, str):
-      value = json.loads(value.lower() if hint is bool else value)
-    if hint is bool and isinstance(value, bool):
-      return value
-    if hint is int and isinstance(value, int) and not isinstance(value, bool):
-      return value
-    if (
-      hint is float
-      and isinstance(value, (int, float))
-      and not isinstance(value, bool)
-      and value == value  # no NaN: it would not equal itself at a restart
-    ):
-      return float(value)
-    if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
-      inner = typing.get_args(hint)
-      if inner[-1] is Ellipsis:
-        return tuple(_convert(item, inner[0], name) for item in value)
-      if len(inner) == len(value):
-        pairs = zip(value, inner, strict=True)
-        return tuple(_convert(item, kind, name) for item, kind in pairs)
-  except (ValueError, OverflowError, RecursionError) as error:
-    if isinstance(error, InputError):  # of a value within
-      raise
-  if hint is float:
-    raise InputError(f"{name}={value!r}: give a number")
-  kind = getattr(hint, "__name__", str(hint))
-  raise InputError(f"{name}={value!r}: give a value of type {kind}")

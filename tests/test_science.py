@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from benchmarks.science import cells, claims, features
+from benchmarks.science import cells, claims, features, forest
 from fgclep_jax.data import sources
 from fgclep_jax.evaluation import pairing
 from fgclep_jax.reports import enhanced
@@ -50,8 +50,12 @@ def test_table_of_real_runs(done, simulated):
   )
   # Sixty test records hold a single case of some of the 41 diagnoses.
   assert found["ci95"] is None
-  assert len(list(claims.lines(rows))) == 4
-  assert "(no interval)" in list(claims.lines(rows))[-1]
+  lines = list(claims.lines(rows))
+  assert len(lines) == 2 + 2 + 1 + 2 + 1
+  assert "(no interval)" in lines[-1]
+  forest.draw(rows, claims.SHOWN, done / "claims.svg")
+  drawn = (done / "claims.svg").read_text(encoding="utf-8")
+  assert "CLIP softmax" in drawn
   # What is done is not done again.
   before = (done / "seed0/default/results.json").stat().st_mtime_ns
   claims.run_cell(chosen[0], 0, simulated, done, 0.3)
@@ -80,6 +84,27 @@ def test_means_over_seeds(done):
   )
   for row in differences.values():
     assert row["ci95"][0] <= row["difference"] <= row["ci95"][1]
+
+
+def test_recall_difference_against_resampled_records(done):
+  """Records repeated as often as drawn, and the seeds one by one."""
+  run = pairing.read(done / "seed0/default")
+  rng = np.random.default_rng(1)
+  units = run.arrays["simulated/units"]
+  hits = rng.random((3, len(units))) < [[0.5], [0.6], [0.9]]
+  others = rng.random((3, len(units))) < 0.4
+  found = claims.recall_difference(hits, others, run)
+  both = [a.mean() - b.mean() for a, b in zip(hits, others, strict=True)]
+  np.testing.assert_allclose(found["of_seeds"], both, atol=1e-12)
+  np.testing.assert_allclose(found["difference"], np.mean(both), atol=1e-12)
+  stored = run.content["tasks"]["simulated"]["bootstrap"]["sha256"]
+  stream, drawn = pairing.StoredStream(stored, units), []
+  for weight in stream.weights(0, 1000):
+    rows = np.repeat(np.arange(len(units)), weight)
+    drawn.append(hits[:, rows].mean() - others[:, rows].mean())
+  np.testing.assert_allclose(
+    found["ci95"], np.percentile(drawn, [2.5, 97.5]), atol=1e-9
+  )
 
 
 def _drawn(run, labels, rng):

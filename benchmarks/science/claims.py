@@ -27,9 +27,9 @@ import numpy as np
 
 from benchmarks import common
 from benchmarks.science import cells as cells_lib
-from benchmarks.science import features
+from benchmarks.science import features, forest
 from fgclep_jax import config as config_lib
-from fgclep_jax import demo
+from fgclep_jax import demo, metrics
 from fgclep_jax.evaluation import compare, pairing, program
 from fgclep_jax.training import loop
 
@@ -38,10 +38,14 @@ CONFIG = ROOT / "configs" / "simulated.py"
 BUILDER = ROOT / "tfds_builders" / demo.DATASET
 TASKS = ("simulated", "features")
 METHODS = ("zero_shot", "linear_probe 1.0")
-SHOWN = (
-  "simulated, zero_shot", "features, zero_shot", "simulated, linear_probe 1.0",
-  "R@10, ecg_to_text",
-)  # fmt: skip
+RECALL, RESAMPLES = "R@10, ecg_to_text", 1000
+SHOWN = {  # title: key of values and differences
+  "diagnoses": "simulated, zero_shot",
+  "features": "features, zero_shot",
+  "probe": "simulated, linear_probe 1.0",
+  "R@10": RECALL,
+}
+STAGES = ("features", "training", "evaluation")
 RESULTS = "results.json"
 
 
@@ -96,11 +100,12 @@ def run_cell(cell, seed, data_dir, out, epochs, say=print):
 
 def table(cells, seeds, out):
   """{cell: row} of all cells that every seed has: values and differences."""
-  runs = {}
+  runs, hits = {}, {}
   for cell in cells:
     folders = [out / f"seed{seed}" / cell.folder for seed in seeds]
     if all((folder / RESULTS).is_file() for folder in folders):
       runs[cell.name] = [pairing.read(folder) for folder in folders]
+      hits[cell.name] = np.stack([_hits(folder) for folder in folders])
   rows = {}
   for cell in cells:
     if cell.name not in runs:
@@ -110,6 +115,9 @@ def table(cells, seeds, out):
     row["seconds"] = _seconds(out, seeds, cell)
     if cell.against in runs:
       row["difference"] = _differences(own, runs[cell.against])
+      row["difference"][RECALL] = recall_difference(
+        hits[cell.name], hits[cell.against], own[0]
+      )
     rows[cell.name] = row
   return rows
 
@@ -155,6 +163,36 @@ def _differences(runs, others):
   }
 
 
+def _hits(folder):
+  """(n,) whether each ECG's own text is among its ten nearest."""
+  with np.load(folder / "retrieval.npz") as ranks:
+    return ranks["whole/trained ecg_to_text"] <= 10
+
+
+def recall_difference(hits, others, run):
+  """That of R@10, all records having a text.
+
+  Args:
+    hits, others: (S, n) bool, of each seed.
+    run: `pairing.Run`, whose records these are.
+  """
+  seeds = (hits.astype(float) - others).mean(1)
+  each = hits.mean(0) - others.mean(0)
+  task = TASKS[0]
+  stream = pairing.StoredStream(
+    run.content["tasks"][task]["bootstrap"]["sha256"],
+    run.arrays[f"{task}/units"],
+  )
+  weights = stream.weights(0, RESAMPLES)
+  return {
+    "difference": float(each.mean()),
+    "ci95": [
+      float(x) for x in metrics.interval(weights @ each / weights.sum(1))
+    ],
+    "of_seeds": [float(x) for x in seeds],
+  }
+
+
 def _values(runs):
   """Macro AUROCs and R@10, of each seed."""
   found = {}
@@ -185,19 +223,23 @@ def _seconds(out, seeds, cell):
 
 
 def lines(rows):
-  """The table as Markdown, AUROC and R@10 times 100."""
-  head = ["factor", "cell", "diagnoses", "features", "probe", "R@10"]
-  head += ["against", "diagnoses", "features"]
+  """Two tables as Markdown, all values times 100: means, then differences."""
+  head = ["factor", "cell", *SHOWN, ", ".join(STAGES) + " (s)"]
   yield f"| {' | '.join(head)} |"
   yield "|---" * len(head) + "|"
   for name, row in rows.items():
-    values = [f"{100 * np.mean(row[key]):.1f}" for key in SHOWN]
-    cells = [row["factor"], name, *values, row["against"]]
-    cells += [
-      _minus(row.get("difference", {}).get(f"{task}, zero_shot"))
-      for task in TASKS
-    ]
-    yield f"| {' | '.join(cells)} |"
+    values = [f"{100 * np.mean(row[key]):.1f}" for key in SHOWN.values()]
+    stages = [f"{row['seconds'].get(stage, 0):.0f}" for stage in STAGES]
+    yield f"| {row['factor']} | {name} | {' | '.join(values)} | " + (
+      f"{', '.join(stages)} |"
+    )
+  yield ""
+  yield f"| cell minus | the other | {' | '.join(SHOWN)} |"
+  yield "|---" * (2 + len(SHOWN)) + "|"
+  for name, row in rows.items():
+    if found := row.get("difference"):
+      cells = [_minus(found.get(key)) for key in SHOWN.values()]
+      yield f"| {name} | {row['against']} | {' | '.join(cells)} |"
 
 
 def _minus(found):
@@ -234,6 +276,7 @@ def main():
   content["machine"] = common.machine()
   text = json.dumps(content, indent=2) + "\n"
   (flags.out / "claims.json").write_text(text, encoding="utf-8")
+  forest.draw(rows, SHOWN, flags.out / "claims.svg")
   for line in lines(rows):
     print(line)
 

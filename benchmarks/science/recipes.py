@@ -178,7 +178,8 @@ def inner_score(workdir, data_dir):
     found.embedding[part.rows_of(TASKS[0])],
     zero_shot.class_embeddings(model, prompts),
   )
-  return float(np.mean(metrics.auroc(scores, part.labels(TASKS[0]))))
+  labels = part.labels(TASKS[0])
+  return metrics.macro(metrics.auroc(scores, labels), metrics.usable(labels))
 
 
 def chosen(recipe, out):
@@ -255,8 +256,10 @@ def lines(rows):
 def _cell(value, bounds):
   if value is None:
     return "none"
-  between = " ({:.1f}-{:.1f})".format(*(100 * x for x in bounds or ()))
-  return f"{100 * value:.1f}{between if bounds else ''}"
+  if not bounds:
+    return f"{100 * value:.1f} (no interval)"
+  low, high = (100 * bound for bound in bounds)
+  return f"{100 * value:.1f} ({low:.1f}-{high:.1f})"
 
 
 def main():

@@ -1,5 +1,6 @@
 """Records that cannot be read: counted, named, and nobody else moves."""
 
+import re
 import shutil
 
 import jax
@@ -69,7 +70,10 @@ def test_more_than_allowed_is_refused(monkeypatch):
     data = make(max_skip_rate=rate)
     with pytest.raises(InputError, match="record r") as error:
       list(data.stream(0, 12))
-    assert f"{allowed + 1} of {len(records)} records" in str(error.value)
+    # Read ahead, the second may have been met before the first is told.
+    told = re.search(r"(\d+) of (\d+) records", str(error.value))
+    assert allowed < int(told[1]) <= 2
+    assert int(told[2]) == len(records)
     assert "\n" not in str(error.value)
 
 
@@ -155,9 +159,7 @@ def test_a_run_with_a_flipped_bit(corrupt, tmp_path):
 
 
 @pytest.mark.parametrize("alignment", ["pooled", "attention", "transport"])
-def test_an_empty_place_leaves_the_step_finite(
-  simulated, tmp_path, alignment
-):
+def test_an_empty_place_leaves_the_step_finite(simulated, tmp_path, alignment):
   config = tiny_runs.config(model__alignment=alignment)
   run = setup.prepare(config, tmp_path, simulated, jax.devices()[:1])
   batch = run.train[0]

@@ -44,6 +44,8 @@ def analyse(run, task, finer, split, method="zero_shot"):
   found = {}
   for column, name in enumerate(run.content["tasks"][task]["classes"]):
     own = run.content["tasks"][task][method]["per_class"][name]
+    if own["threshold"] is None or own["auroc"] is None:
+      continue  # nowhere to be chosen, or nothing to be told apart
     positive, score = labels[:, column], scores[:, column]
     called = score >= own["threshold"]
     found[name] = {"auroc": own["auroc"], "records": len(rows)}

@@ -178,7 +178,8 @@ def inner_score(workdir, data_dir):
 
 
 def chosen(recipe, out):
-  """{choice: mean score on the inner part}, of those that all seeds have."""
+  """{choice: scores of the seeds on the inner part}, of those that all seeds
+  have, and the choice with the best mean."""
   found = {}
   for choice in recipe.choices:
     files = [
@@ -187,7 +188,7 @@ def chosen(recipe, out):
     if all(file.is_file() for file in files):
       scores = [json.loads(file.read_text())["macro_auroc"] for file in files]
       found[choice] = scores
-  return found
+  return found, max(found, key=lambda choice: np.mean(found[choice]))
 
 
 def report(recipe, data_dir, out, epochs=None):
@@ -196,8 +197,7 @@ def report(recipe, data_dir, out, epochs=None):
   Returns:
     Folder of the evaluation, and the row of the table.
   """
-  scores = chosen(recipe, out)
-  best = max(scores, key=lambda choice: np.mean(scores[choice]))
+  scores, best = chosen(recipe, out)
   folder = folder_of(out, recipe, best, recipe.seeds[0])
   last = recipe is RECIPES[-1]  # with all that others need but once
   done = folder / "fold9" / "results.json"

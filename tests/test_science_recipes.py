@@ -51,7 +51,7 @@ def done(simulated, tmp_path_factory):
 
 
 def test_the_inner_part_decides(tmp_path):
-  recipe = recipes.Recipe("one", "", {}, dict.fromkeys("abc", {}), (0, 1))
+  recipe = recipes.Recipe("one", "", {}, {key: {} for key in "abc"}, (0, 1))
   for choice, scores in (("a", (0.9, 0.5)), ("b", (0.8, 0.7)), ("c", (1.0,))):
     for seed, score in enumerate(scores):
       folder = recipes.folder_of(tmp_path, recipe, choice, seed)

@@ -118,9 +118,6 @@ RECIPES = (
     {
       "4,000 records": {},
       "4,000 records, softmax": {"loss.name": "softmax"},
-      "8,000 records": {
-        "data.simulated_records": "8000", "data.simulated_epochs": "8",
-      },
     },
   ),
 )  # fmt: skip

@@ -9,7 +9,8 @@ the simulated cohort, evaluates it on the test split (zero-shot on diagnoses
 and on waveform features, linear probe on diagnoses, retrieval of reports), and
 sets it beside the cell it differs from in one factor. Run again, it goes on
 where it was; `--seeds 1` in a second process shares the work. With
-`--table-only` only what is there is put together.
+`--table-only` only what is there is put together, also where some cells lack
+seeds: how many each has stands beside it.
 
 Differences are means over the seeds, paired record by record; intervals
 (95 %) come from resampling the test patients alike on both sides, and say
@@ -99,24 +100,35 @@ def run_cell(cell, seed, data_dir, out, epochs, say=print):
 
 
 def table(cells, seeds, out):
-  """{cell: row} of all cells that every seed has: values and differences."""
+  """{cell: row} of all cells that were run: values and differences.
+
+  A cell has the seeds it was run with, a difference those of both its sides.
+  """
   runs, hits = {}, {}
   for cell in cells:
-    folders = [out / f"seed{seed}" / cell.folder for seed in seeds]
-    if all((folder / RESULTS).is_file() for folder in folders):
-      runs[cell.name] = [pairing.read(folder) for folder in folders]
-      hits[cell.name] = np.stack([_hits(folder) for folder in folders])
+    for seed in seeds:
+      folder = out / f"seed{seed}" / cell.folder
+      if (folder / RESULTS).is_file():
+        runs.setdefault(cell.name, {})[seed] = pairing.read(folder)
+        hits.setdefault(cell.name, {})[seed] = _hits(folder)
   rows = {}
   for cell in cells:
     if cell.name not in runs:
       continue
-    own = runs[cell.name]
-    row = {"factor": cell.factor, "against": cell.against} | _values(own)
-    row["seconds"] = _seconds(out, seeds, cell)
-    if cell.against in runs:
-      row["difference"] = _differences(own, runs[cell.against])
+    own, other = runs[cell.name], runs.get(cell.against, {})
+    row = {"factor": cell.factor, "against": cell.against, "seeds": [*own]}
+    row |= _values([*own.values()])
+    row["seconds"] = _seconds(out, own, cell)
+    if both := [seed for seed in own if seed in other]:
+      row["difference"] = _differences(
+        [own[seed] for seed in both], [other[seed] for seed in both]
+      )
       row["difference"][RECALL] = recall_difference(
-        hits[cell.name], hits[cell.against], own[0]
+        *(
+          np.stack([hits[name][seed] for seed in both])
+          for name in (cell.name, cell.against)
+        ),
+        own[both[0]],
       )
     rows[cell.name] = row
   return rows
@@ -224,15 +236,14 @@ def _seconds(out, seeds, cell):
 
 def lines(rows):
   """Two tables as Markdown, all values times 100: means, then differences."""
-  head = ["factor", "cell", *SHOWN, ", ".join(STAGES) + " (s)"]
+  head = ["factor", "cell", "seeds", *SHOWN, ", ".join(STAGES) + " (s)"]
   yield f"| {' | '.join(head)} |"
   yield "|---" * len(head) + "|"
   for name, row in rows.items():
     values = [f"{100 * np.mean(row[key]):.1f}" for key in SHOWN.values()]
     stages = [f"{row['seconds'].get(stage, 0):.0f}" for stage in STAGES]
-    yield f"| {row['factor']} | {name} | {' | '.join(values)} | " + (
-      f"{', '.join(stages)} |"
-    )
+    cells = [row["factor"], name, str(len(row["seeds"])), *values]
+    yield f"| {' | '.join(cells)} | {', '.join(stages)} |"
   yield ""
   yield f"| cell minus | the other | {' | '.join(SHOWN)} |"
   yield "|---" * (2 + len(SHOWN)) + "|"

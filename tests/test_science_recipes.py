@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -35,7 +36,10 @@ def done(simulated, tmp_path_factory):
     recipes.Recipe(name, "", base, {"a": {"log_every": every}})
     for name, every in (("theirs", "49"), ("ours", "50"))
   )
+  first = jax.devices()[:1]  # each program is compiled in less time
   with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, "devices", lambda: first)
+    patch.setattr(jax, "local_devices", lambda: first)
     patch.setattr(recipes, "RECIPES", small)
     patch.setattr(recipes, "DATASET", "simulated_ecg")
     patch.setattr(recipes, "TASKS", ("simulated",))

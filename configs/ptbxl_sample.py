@@ -9,7 +9,7 @@
     --out runs/ptbxl_sample/evaluation
 
 Trains on folds 1-8 less a patient-disjoint inner validation part, on which
-every choice was made; fold 9 is evaluated once. Simulated records with
+every choice was made; fold 9 is evaluated once a recipe. Simulated records with
 reports of their own are gone through first; `configs/ptbxl_sample.py:real`
 leaves them out. `configs/ptbxl_sample.py:fine`, with `--init-from
 runs/ptbxl_sample`, is the second stage, on the config `enhanced` of the
@@ -45,7 +45,8 @@ def get_config(arg=""):
       embedding=128,
       compute="float32",
     ),
-    loss=c.LossConfig(rule="hard", bias=-4.0, multiplicity=0.0),
+    # `sigmoid` was as good on the inner part: 0.872 against 0.874.
+    loss=c.LossConfig(name="softmax", rule="hard", bias=-4.0, multiplicity=0.0),
     optim=c.OptimConfig(
       epochs=6 if fine else 15,
       learning_rate=1e-3 if fine else 2e-3,

@@ -66,7 +66,8 @@ def analyse(run, task, finer, split, method="zero_shot"):
 
 
 def shares(split, finer, wrong, group):
-  """{label: [errors with it, records of the group with it]}, most first."""
+  """{label: (errors with it, records of the group with it)}; first those of
+  which more are wrong than of the group."""
   found = {}
   for task in finer:
     for column, name in enumerate(split.class_names[task]):
@@ -74,7 +75,10 @@ def shares(split, finer, wrong, group):
       counts = int(marked[wrong].sum()), int(marked[group].sum())
       if counts[0]:
         found[f"{task} {name}"] = counts
-  return dict(sorted(found.items(), key=lambda item: -item[1][0]))
+  rate = len(wrong) / max(len(group), 1)
+  return dict(
+    sorted(found.items(), key=lambda item: rate * item[1][1] - item[1][0])
+  )
 
 
 def draw(found, split, tasks, out):

@@ -43,7 +43,8 @@ def draw(rows, keys, path):
     [f"{name}  -  {row['against']}" for name, row in shown.items()],
     fontsize=8,
   )
-  panels[0].tick_params(axis="y", length=0)
+  for panel in panels:
+    panel.tick_params(axis="y", length=0)
   figure.supxlabel(
     "difference of AUROC or R@10, points; ticks: the seeds",
     fontsize=8,

@@ -70,12 +70,14 @@ def _rates(*values):
   return {f"rate {x:g}": {"optim.learning_rate": str(x)} for x in values}
 
 
+SIGMOID = {"loss.name": "sigmoid"}
 TOWERS = (
-  Recipe("ours, real records alone", "real", {}, _rates(1e-3, 2e-3)),
+  Recipe("ours, real records alone", "real", SIGMOID, _rates(1e-3, 2e-3)),
   Recipe(
     "FG-CLEP v1",
     "real",
-    {"loss.rule": "pair", "loss.bias": "None", "loss.multiplicity": "1.0"},
+    SIGMOID
+    | {"loss.rule": "pair", "loss.bias": "None", "loss.multiplicity": "1.0"},
     _rates(1e-3, 2e-3),
   ),
   Recipe(
@@ -92,7 +94,8 @@ TOWERS = (
   Recipe(
     "FOCAL v3",
     "real",
-    {
+    SIGMOID
+    | {
       "loss.rule": "pair", "loss.bias": "None", "loss.multiplicity": "1.0",
       "model.alignment": "transport", "model.ecg.pool": "mean",
     },
@@ -116,7 +119,7 @@ RECIPES = (
     "",
     {},
     {
-      "4,000 records": {},
+      "4,000 records": SIGMOID,
       "4,000 records, softmax": {"loss.name": "softmax"},
     },
   ),

@@ -71,7 +71,7 @@ def test_table_has_every_method(done):
   ours, other = table["ours"], table["theirs"]
   own, methods = (set(x["fold 9"]["simulated"]) for x in (other, ours))
   assert {"zero-shot", "probe 100%"} <= own
-  assert {"supervised (baseline) 100%", "untrained: zero-shot"} <= methods
+  assert {"probe 100%", "untrained: zero-shot"} <= methods
   assert "untrained: zero-shot" not in own
   value = ours["fold 9"]["simulated"]["zero-shot"][0]
   theirs = other["fold 9"]["simulated"]["zero-shot"][0]

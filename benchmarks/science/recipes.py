@@ -191,7 +191,7 @@ def chosen(recipe, out):
   return found, max(found, key=lambda choice: np.mean(found[choice]))
 
 
-def report(recipe, data_dir, out, epochs=None):
+def report(recipe, data_dir, out, trial=False):
   """Evaluates the best candidate's first seed on fold 9, unless that was done.
 
   Returns:
@@ -206,7 +206,7 @@ def report(recipe, data_dir, out, epochs=None):
     program.evaluate(
       folder / "run", data_dir, DATASET, done.parent, split=FOLD_9,
       tasks=(*TASKS, "retrieval"), probe=(1.0,),
-      plain=last, supervised=last, epochs=epochs or 30.0, with_examples=last,
+      plain=last, supervised=last and not trial, with_examples=last,
       say=lambda _: None,
     )  # fmt: skip
     seconds = json.loads((folder / SECONDS).read_text())
@@ -264,7 +264,11 @@ def main():
   parser.add_argument("--data-dir", type=pathlib.Path, required=True)
   parser.add_argument("--out", type=pathlib.Path, required=True)
   parser.add_argument("--recipes", nargs="+", metavar="NAME")
-  parser.add_argument("--epochs", type=float, help="fewer, for a trial")
+  parser.add_argument(
+    "--epochs",
+    type=float,
+    help="fewer, for a trial, without supervised training",
+  )
   parser.add_argument("--report", action="store_true", help="fold 9, once")
   flags = parser.parse_args()
   known = {recipe.name: recipe for recipe in RECIPES}
@@ -277,7 +281,9 @@ def main():
         train(recipe, choice, seed, flags.data_dir, flags.out, flags.epochs)
   if not flags.report:
     return
-  found = [report(r, flags.data_dir, flags.out, flags.epochs) for r in recipes]
+  found = [
+    report(r, flags.data_dir, flags.out, bool(flags.epochs)) for r in recipes
+  ]
   rows = {}
   for recipe, (folder, row) in zip(recipes, found, strict=True):
     if folder != found[-1][0]:
